@@ -1,0 +1,1 @@
+"""Small things every part uses: user errors, near matches, atomic files, script entry."""

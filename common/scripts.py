@@ -1,0 +1,127 @@
+"""What every top-level script does around its `main`: flags from a config, errors in one line, the right exit status."""
+
+import dataclasses
+import logging as stdlib_logging
+import os
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from absl import app, flags, logging
+
+from common import config as config_lib
+from common.errors import FlagError, UserError
+
+FLAG_ERROR = 2
+USER_ERROR = 1
+INTERRUPTED = 130
+
+Config = TypeVar("Config")
+
+_defined: list[str] = []  # names of the flags made from configs, in order
+
+_DEFINERS = {
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_boolean,
+}
+
+
+def define_flags(config: type) -> None:
+    """Defines one absl flag for each field of a config class (see `common.config.option`)."""
+    for field in dataclasses.fields(config):
+        kind = config_lib.value_type(config, field)
+        meta = field.metadata
+        if meta["choices"]:
+            flags.DEFINE_enum(field.name, field.default, list(meta["choices"]), meta["help"])
+        elif kind in (int, float):
+            _DEFINERS[kind](
+                field.name, field.default, meta["help"], lower_bound=meta["minimum"], upper_bound=meta["maximum"]
+            )
+        else:
+            _DEFINERS[kind](field.name, field.default, meta["help"])
+        _defined.append(field.name)
+
+
+def config_from_flags(config: type[Config]) -> tuple[Config, frozenset[str]]:
+    """Returns the config that the parsed flags say, and the names of the flags that the user gave."""
+    names = [field.name for field in dataclasses.fields(config)]
+    values: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
+    given = frozenset(name for name in names if flags.FLAGS[name].present)
+    return config(**values), given
+
+
+def _parser(positional: bool) -> Callable[[list[str]], list[str]]:
+    def parse(argv: list[str]) -> list[str]:
+        if {"--help", "-help", "-h", "-?"} & set(argv[1:]):
+            print(_help())
+            sys.exit(0)
+        try:
+            rest = flags.FLAGS(argv)
+        except flags.Error as error:
+            _fail(argv[0], f"{error} (--help lists the flags)", FLAG_ERROR)
+        if len(rest) > 1 and not positional:
+            _fail(argv[0], f"unexpected argument {rest[1]!r}; flags are written --name=value", FLAG_ERROR)
+        return rest
+
+    return parse
+
+
+def _help() -> str:
+    """The script's description and its flags, in the order in which they are defined."""
+    lines = [(sys.modules["__main__"].__doc__ or "").strip(), "", "Flags:"]
+    for name in _defined:
+        flag = flags.FLAGS[name]
+        choices = f" One of: {', '.join(flag.parser.enum_values)}." if hasattr(flag.parser, "enum_values") else ""
+        default = "" if flag.default in (None, "") else f" (default: {flag.default})"
+        lines += [
+            f"  --{name}{default}",
+            *textwrap.wrap(flag.help + choices, 100, initial_indent="      ", subsequent_indent="      "),
+        ]
+    return "\n".join(lines)
+
+
+def _fail(script: str, message: str, status: int) -> None:
+    print(f"{os.path.basename(script)}: error: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+class _PlainFormatter(stdlib_logging.Formatter):
+    """Messages as they are; what is not plain information says so."""
+
+    def format(self, record: stdlib_logging.LogRecord) -> str:
+        message = super().format(record)
+        return message if record.levelno <= stdlib_logging.INFO else f"{record.levelname.lower()}: {message}"
+
+
+def _set_up_logging() -> None:
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().setFormatter(_PlainFormatter())
+
+
+def run(main: Callable[[list[str]], None], *, positional: bool = False) -> None:
+    """Runs `main(arguments)` as a script.
+
+    A `UserError` becomes one line on standard error and exit status 1, a `FlagError` and a flag that cannot be parsed
+    status 2; `--verbosity=1` shows the traceback. `positional` allows arguments that are not flags.
+    """
+    # TensorFlow's C++ start-up lines (oneDNN, missing GPU drivers) would bury ours; a variable that is set wins.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def guarded(argv: list[str]) -> int:
+        _set_up_logging()
+        try:
+            main(argv[1:])
+        except UserError as error:
+            if logging.get_verbosity() >= logging.DEBUG:
+                raise
+            status = FLAG_ERROR if isinstance(error, FlagError) else USER_ERROR
+            _fail(argv[0], str(error), status)
+        except KeyboardInterrupt:
+            _fail(argv[0], "interrupted", INTERRUPTED)
+        return 0
+
+    app.run(guarded, flags_parser=_parser(positional))

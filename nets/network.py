@@ -1,0 +1,303 @@
+"""A Slim network as an object: variables made once and kept by their Slim names, callable in `tf.function`.
+
+A Slim network function asks `tf.compat.v1.get_variable` for what it needs, by name, each time it is called. `Network`
+answers these requests itself, through a custom getter: one dry run in a scratch graph learns which variables there are
+(`specs`), `initialize` makes them, and every later call looks them up. So the function runs unchanged inside
+`tf.function` and under a distribution strategy, and a variable's name is its name in the checkpoint.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from nets import initializers, layers, nets_factory, registry
+
+EndPoints = dict[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class VariableSpec:
+    """One variable that a network asks for."""
+
+    name: str  # as in the checkpoint, without ":0"
+    shape: tuple[int, ...]
+    dtype: tf.DType  # of the stored variable; float32 also where the computation is in bfloat16
+    trainable: bool
+    initializer: Any  # v1 initializer protocol, see nets.initializers.sample
+    regularizer: Callable[[tf.Tensor], tf.Tensor | None] | None
+    synchronization: tf.VariableSynchronization
+    aggregation: tf.VariableAggregation
+
+
+class Network(tf.Module):
+    """A registered network with its variables.
+
+    Example:
+        network = Network("resnet_v1_50", num_classes=5)
+        network.initialize()
+        logits, end_points = network(images)  # images: [N, H, W, C] in the range of the network's preprocessing
+
+    Args:
+        name: a name of `nets_factory.networks_map`.
+        num_classes: width of the classifier; 0 or None for features only.
+        image_size: side of the (square) input in pixels; None for the network's default.
+        channels: channels of the input; None for the network's default (3, lenet 1).
+        weight_decay: L2 scale given to the network's arg scope; 0.0 for none.
+        seed: with a variable's name it determines the variable's initial value.
+        compute_dtype: float32, or bfloat16 for mixed precision: variables stay float32 and are cast where used, batch
+          norm parameters stay float32, logits come back as float32.
+        **kwargs: further arguments of the network function (`depth_multiplier`, `output_stride`, ...).
+
+    Attributes:
+        specs: one `VariableSpec` per variable, in the order in which the training graph asks for them.
+        variables_by_name: Slim name -> `tf.Variable`; empty until `initialize`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        num_classes: int | None,
+        *,
+        image_size: int | None = None,
+        channels: int | None = None,
+        weight_decay: float = 0.0,
+        seed: int = 0,
+        compute_dtype: tf.DType = tf.float32,
+        **kwargs: Any,
+    ):
+        super().__init__(name=None)
+        self.record = registry.get(name)
+        self.num_classes = num_classes
+        self.image_size = image_size or self.record.image_size
+        self.channels = channels or self.record.channels
+        self.seed = seed
+        self.compute_dtype = compute_dtype
+        self._weight_decay = float(weight_decay)
+        self._kwargs = kwargs
+        self._trained: frozenset[str] | None = None
+        self._compiled: dict[bool, Any] = {}
+        self.variables_by_name: dict[str, tf.Variable] = {}
+        self.specs = self._discover_variables()
+        self._specs_by_name = {spec.name: spec for spec in self.specs}
+
+    # -- variables ---------------------------------------------------------------------------------------------------
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Slim name -> shape of every variable."""
+        return {spec.name: spec.shape for spec in self.specs}
+
+    @property
+    def trainable_names(self) -> list[str]:
+        """Names of the variables that can be trained (all but batch-norm statistics)."""
+        return [spec.name for spec in self.specs if spec.trainable]
+
+    def initialize(self, values: Mapping[str, tf.Tensor] | None = None) -> None:
+        """Makes the variables: those in `values` from there, the others from their seeded initial distributions.
+
+        Call it inside `strategy.scope()` to have them distributed. Initial values are drawn in one traced function, and
+        only those that `values` does not give.
+        """
+        values = dict(values or {})
+        drawn = [spec for spec in self.specs if spec.name not in values]
+        if drawn:
+            values.update(self._draw_initial_values(drawn))
+        self.variables_by_name = {
+            spec.name: tf.Variable(
+                values[spec.name],
+                trainable=spec.trainable,
+                name=spec.name,
+                dtype=spec.dtype,
+                shape=spec.shape,
+                synchronization=spec.synchronization,
+                aggregation=spec.aggregation,
+            )
+            for spec in self.specs
+        }
+
+    def _draw_initial_values(self, specs: list[VariableSpec]) -> dict[str, tf.Tensor]:
+        @tf.function(autograph=False)
+        def draw():
+            return {
+                spec.name: initializers.sample(
+                    spec.initializer, spec.shape, spec.dtype, (self.seed, zlib.crc32(spec.name.encode()))
+                )
+                for spec in specs
+            }
+
+        return draw()
+
+    def train_only(self, names: Iterable[str]) -> None:
+        """Declares which variables are trained; all other layers are frozen.
+
+        A batch norm none of whose own variables is trained then runs in inference mode even when the network is
+        called with `training=True`, so a frozen layer's statistics do not move.
+        """
+        self._trained = frozenset(names)
+        self._compiled.clear()
+
+    @property
+    def trained_names(self) -> list[str]:
+        """Names of the variables to train, in creation order; all trainable ones unless `train_only` said less."""
+        return [name for name in self.trainable_names if self._trained is None or name in self._trained]
+
+    def moving_statistics_names(self) -> list[str]:
+        """Names of the batch-norm averages that move under `training=True`: those of layers that are not frozen."""
+        return [
+            spec.name
+            for spec in self.specs
+            if spec.name.endswith(("/moving_mean", "/moving_variance"))
+            and not self._is_frozen(spec.name.rpartition("/")[0])
+        ]
+
+    def _is_frozen(self, batch_norm_scope: str) -> bool:
+        if self._trained is None:
+            return False
+        own = [name for name in self.trainable_names if name.rpartition("/")[0] == batch_norm_scope]
+        if not own:  # center=False, scale=False: the statistics go with the layer they normalise.
+            layer = batch_norm_scope.rpartition("/")[0] + "/"
+            own = [name for name in self.trainable_names if name.startswith(layer)]
+        return not any(name in self._trained for name in own)
+
+    def regularization_loss(self, names: Iterable[str] | None = None) -> tf.Tensor:
+        """Sum of the L2 terms (float32 scalar) over all regularised variables, or over those in `names`."""
+        names = None if names is None else set(names)
+        terms = [
+            spec.regularizer(self.variables_by_name[spec.name])
+            for spec in self.specs
+            if spec.regularizer is not None and (names is None or spec.name in names)
+        ]
+        terms = [term for term in terms if term is not None]
+        return tf.add_n(terms) if terms else tf.constant(0.0)
+
+    # -- calls -------------------------------------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        images: tf.Tensor,
+        training: bool = False,
+        *,
+        batch_statistics: bool | None = None,
+        batch_norm_decay: Callable[[float], Any] | None = None,
+        seed: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, EndPoints]:
+        """Applies the network.
+
+        Args:
+            images: [N, H, W, C] (video networks: [N, T, H, W, C]) in the range that the network's preprocessing makes.
+            training: dropout and batch norm in training mode (frozen layers excepted, see `train_only`).
+            batch_statistics: whether batch norms that are not frozen use the batch's own statistics; None for
+              `training`. With `training=False` the moving averages are then left as they are.
+            batch_norm_decay: maps the network's decay of the moving averages to the one to use; None keeps it.
+            seed: int tensor [2] that fixes the dropout masks; None for a fresh draw.
+
+        Returns:
+            (logits, end_points): [N, num_classes] float32 (or the features where num_classes is 0) and Slim's end points.
+        """
+        if not self.variables_by_name:
+            raise ValueError(f"network {self.record.name!r} has no variables yet: call initialize() first")
+        if tf.executing_eagerly():
+            return self._call_eagerly(images, training)
+        if batch_statistics is None:
+            batch_statistics = training
+
+        def batch_norm(scope: str, is_training: Any, decay: float) -> tuple[Any, Any]:
+            del is_training
+            if not batch_statistics or self._is_frozen(scope):
+                return False, decay
+            if not training:
+                return True, 1.0  # a decay of one leaves the averages as they are
+            return True, batch_norm_decay(decay) if batch_norm_decay else decay
+
+        with layers.call_context(batch_norm=batch_norm, seed=seed):
+            return self._apply(images, training, self._look_up)
+
+    def _call_eagerly(self, images: tf.Tensor, training: bool) -> tuple[tf.Tensor, EndPoints]:
+        if training not in self._compiled:
+            self._compiled[training] = tf.function(
+                lambda batch: self(batch, training), autograph=False, reduce_retracing=True
+            )
+        return self._compiled[training](images)
+
+    def _apply(self, images: tf.Tensor, training: bool, getter: Callable) -> tuple[tf.Tensor, EndPoints]:
+        function = nets_factory.get_network_fn(
+            self.record.name, self.num_classes, weight_decay=self._weight_decay, is_training=training
+        )
+        # Re-entering the current scope adds the getter without adding to any name.
+        with tf.compat.v1.variable_scope(tf.compat.v1.get_variable_scope(), custom_getter=getter):
+            logits, end_points = function(tf.cast(images, self.compute_dtype), **self._kwargs)
+        return tf.cast(logits, tf.float32), end_points
+
+    def _look_up(self, _getter: Callable, name: str, dtype: tf.DType = tf.float32, **_: Any) -> Any:
+        try:
+            variable = self.variables_by_name[name]
+        except KeyError:
+            raise ValueError(
+                f"network {self.record.name!r} built for {self.image_size}x{self.image_size} images has no variable "
+                f"{name!r}: it was called with another image size or other arguments; make a new Network for those"
+            ) from None
+        return variable if variable.dtype == dtype else tf.cast(variable, dtype)
+
+    def _discover_variables(self) -> tuple[VariableSpec, ...]:
+        specs: dict[str, VariableSpec] = {}
+
+        def collect(_getter, name, shape=None, dtype=tf.float32, initializer=None, regularizer=None, **options):
+            if name not in specs:
+                specs[name] = _make_spec(name, shape, dtype, initializer, regularizer, options)
+            return tf.compat.v1.placeholder(dtype, specs[name].shape)
+
+        # Training mode shows all variables (auxiliary heads), batch norms in inference mode ask for no update ops.
+        inference = layers.call_context(batch_norm=lambda scope, is_training, decay: (False, decay), seed=None)
+        frames = (None,) if self.record.video else ()
+        shape = (None, *frames, self.image_size, self.image_size, self.channels)
+        compute_dtype, self.compute_dtype = self.compute_dtype, tf.float32
+        try:
+            with tf.Graph().as_default(), inference:
+                self._apply(tf.compat.v1.placeholder(tf.float32, shape), True, collect)
+        finally:
+            self.compute_dtype = compute_dtype
+        return tuple(specs.values())
+
+
+def _make_spec(
+    name: str, shape: Any, dtype: tf.DType, initializer: Any, regularizer: Any, options: Mapping[str, Any]
+) -> VariableSpec:
+    if isinstance(initializer, tf.Tensor) or (shape is None and not callable(initializer)):
+        shape = tf.convert_to_tensor(initializer).shape
+    trainable = options.get("trainable")
+    synchronization = options.get("synchronization", tf.VariableSynchronization.AUTO)
+    if trainable is None:
+        trainable = synchronization != tf.VariableSynchronization.ON_READ
+    return VariableSpec(
+        name=name,
+        shape=tuple(tf.TensorShape(shape).as_list()),
+        dtype=tf.as_dtype(dtype),
+        trainable=bool(trainable),
+        initializer=initializer,
+        regularizer=regularizer,
+        synchronization=synchronization,
+        aggregation=options.get("aggregation", tf.VariableAggregation.NONE),
+    )
+
+
+def class_count(name: str, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+    """Reads off a checkpoint's shapes how many classes its classifier has.
+
+    Builds the network at two widths to learn which axis of which variable is the class axis, so no table says it.
+
+    Args:
+        name: network.
+        shapes: Slim name -> shape of what the checkpoint holds.
+
+    Returns:
+        The number of classes, or None where the checkpoint has no classifier of this network.
+    """
+    narrow, wide = (Network(name, width).shapes for width in (3, 5))
+    for variable in reversed(narrow):  # the main head is built last
+        axes = [i for i, (a, b) in enumerate(zip(narrow[variable], wide[variable], strict=True)) if a != b]
+        if axes and variable in shapes and len(shapes[variable]) == len(narrow[variable]):
+            return shapes[variable][axes[0]]
+    return None

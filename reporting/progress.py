@@ -1,0 +1,77 @@
+"""The progress line of a training run."""
+
+import sys
+import time
+from typing import TextIO
+
+
+def duration(seconds: float) -> str:
+    """Returns `seconds` as people read it: `8 s`, `2:05`, `1:02:09`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class Progress:
+    """Prints how training goes: Slim's own words first, so that what reads old logs reads these, then ours.
+
+        global step 120: loss = 0.8123 (0.197 sec/step)  24% of 500, 162 images/s, 1:14 left
+
+    On a terminal the line is rewritten in place, elsewhere each is a line of its own.
+
+    Args:
+        first_step: global step at the start.
+        last_step: global step at which training stops; None for never.
+        batch_size: images per step.
+    """
+
+    def __init__(self, first_step: int, last_step: int | None, batch_size: int, stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
+        self._in_place = self._stream.isatty()
+        self._last_step = last_step
+        self._batch_size = batch_size
+        self._step = first_step
+        self._time = time.perf_counter()
+        self._rate: float | None = None  # smoothed seconds per step
+        self._width = 0
+
+    def mark(self, step: int) -> None:
+        """Starts the clock anew at `step`, so that what took the time since (compilation, saving) does not count."""
+        self._step, self._time = step, time.perf_counter()
+
+    def report(self, step: int, loss: float) -> tuple[float, float] | None:
+        """Prints the line for `step` and returns (seconds per step, images per second); None for the time of no step."""
+        now = time.perf_counter()
+        steps = step - self._step
+        line = f"global step {step}: loss = {loss:.4f}"
+        if steps <= 0:
+            self._print(line)
+            return None
+        seconds = (now - self._time) / steps
+        self._rate = seconds if self._rate is None else 0.7 * self._rate + 0.3 * seconds
+        self._step, self._time = step, now
+        speed = self._batch_size / seconds
+        line += f" ({seconds:.3f} sec/step)  "
+        if self._last_step:
+            line += f"{step / self._last_step:.0%} of {self._last_step}, "
+        line += f"{speed:.1f} images/s" if speed < 100 else f"{speed:.0f} images/s"
+        if self._last_step and step < self._last_step:
+            line += f", {duration((self._last_step - step) * self._rate)} left"
+        self._print(line)
+        return seconds, speed
+
+    def close(self) -> None:
+        """Ends a line that is being rewritten."""
+        if self._in_place and self._width:
+            print(file=self._stream, flush=True)
+        self._width = 0
+
+    def _print(self, line: str) -> None:
+        if self._in_place:
+            print(f"\r{line:<{self._width}}", end="", file=self._stream, flush=True)
+            self._width = len(line)
+        else:
+            print(line, file=self._stream, flush=True)

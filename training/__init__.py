@@ -1,0 +1,1 @@
+"""Training and evaluation: joins data, preprocessing, networks and checkpoints."""

@@ -1,0 +1,190 @@
+"""The settings of a training run and of an evaluation, every one with its meaning, unit and default.
+
+Fields marked `slim=True` are flags of the original scripts: same names, same defaults
+(`train_image_classifier.py`, `eval_image_classifier.py` of TF-Slim's image library). The others are ours.
+"""
+
+import dataclasses
+
+from common.config import option
+from common.errors import FlagError
+
+OPTIMIZERS = ("adadelta", "adagrad", "adam", "ftrl", "momentum", "sgd", "rmsprop")
+DECAY_TYPES = ("fixed", "exponential", "polynomial")
+BATCH_NORM_MODES = ("fitted", "recomputed", "frozen", "slim")
+PRECISIONS = ("float32", "bfloat16")
+
+# Flags of the original that this version does not carry out, with the value that means "off".
+_NOT_YET = {
+    "master": "",
+    "num_clones": 1,
+    "clone_on_cpu": False,
+    "worker_replicas": 1,
+    "num_ps_tasks": 0,
+    "task": 0,
+    "sync_replicas": False,
+    "replicas_to_aggregate": 1,
+    "quantize_delay": -1,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """What `train_image_classifier.py` does."""
+
+    # Data.
+    dataset_dir: str | None = option(None, "Folder with the TFRecords. Required.", slim=True)
+    dataset_name: str = option("imagenet", "Data set, where the folder does not say itself what it holds.", slim=True)
+    dataset_split_name: str = option("train", "Split to train on.", slim=True)
+    labels_offset: int = option(
+        0, "Subtracted from labels and class count: 1 drops the background class (VGG, ResNet v1).", slim=True
+    )
+    use_grayscale: bool = option(False, "Turn images to gray, one channel.", slim=True)
+    num_readers: int = option(4, "TFRecord shards read in parallel.", minimum=1, slim=True)
+    num_preprocessing_threads: int = option(4, "Images decoded and preprocessed in parallel.", minimum=1, slim=True)
+    batch_size: int = option(32, "Images per step.", minimum=1, slim=True)
+
+    # Network.
+    model_name: str = option("inception_v3", "Network to train.", slim=True)
+    preprocessing_name: str | None = option(None, "Preprocessing recipe; default: the network's own.", slim=True)
+    train_image_size: int | None = option(
+        None, "Side of the square input in pixels; default: the network's.", minimum=1, slim=True
+    )
+    network_module: str | None = option(
+        None, "Python file that registers networks of your own (see docs/networks.md); loaded first."
+    )
+
+    # Where to start.
+    train_dir: str = option("/tmp/tfmodel/", "Folder of the run: checkpoints, events, run.json.", slim=True)
+    checkpoint_path: str | None = option(
+        None, "Checkpoint to start from: prefix, folder (its newest) or .tar.gz as published.", slim=True
+    )
+    checkpoint_exclude_scopes: str | None = option(
+        None,
+        "Comma separated scopes not to restore: whole path components, globs, `head`; `auto`: the head if it "
+        "does not fit.",
+        slim=True,
+    )
+    ignore_missing_vars: bool = option(
+        False, "Initialise what the checkpoint does not have instead of failing.", slim=True
+    )
+    trainable_scopes: str | None = option(
+        None, "Comma separated scopes to train: whole path components, globs, `head`; default: all.", slim=True
+    )
+
+    # How long, and what is kept.
+    max_number_of_steps: int | None = option(None, "Stop at this global step; default: never.", minimum=1, slim=True)
+    log_every_n_steps: int = option(10, "Steps between progress lines.", minimum=1, slim=True)
+    save_summaries_secs: int = option(600, "Seconds between TensorBoard histograms.", minimum=1, slim=True)
+    save_interval_secs: int = option(600, "Seconds between checkpoints.", minimum=1, slim=True)
+    keep_checkpoints: int = option(5, "Checkpoints kept; older ones are deleted.", minimum=1)
+    seed: int = option(0, "Fixes new weights, order of images, augmentation and dropout.", minimum=0)
+
+    # Loss and batch norm.
+    weight_decay: float = option(0.00004, "L2 scale; replaces the network's own default.", minimum=0.0, slim=True)
+    label_smoothing: float = option(
+        0.0, "Share of a label spread over all classes.", minimum=0.0, maximum=1.0, slim=True
+    )
+    moving_average_decay: float | None = option(
+        None, "Decay of averages kept of all model variables; default: none kept.", minimum=0.0, maximum=1.0, slim=True
+    )
+    batch_norm: str = option(
+        "fitted",
+        "How batch norm's averages keep up with a short run: `fitted` decay grows with the step to the network's own, "
+        "`recomputed` from training images before each checkpoint, `frozen` (the checkpoint's, also in training), "
+        "`slim`: the network's own decay from the start.",
+        choices=BATCH_NORM_MODES,
+    )
+    precision: str = option("float32", "Arithmetic of the layers; variables are float32 in both.", choices=PRECISIONS)
+
+    # Learning rate.
+    learning_rate: float = option(0.01, "Initial learning rate.", minimum=0.0, slim=True)
+    learning_rate_decay_type: str = option("exponential", "Schedule.", choices=DECAY_TYPES, slim=True)
+    learning_rate_decay_factor: float = option(0.94, "Factor of the exponential schedule.", minimum=0.0, slim=True)
+    num_epochs_per_decay: float = option(
+        2.0, "Epochs between decays (exponential) or until the end rate (polynomial).", minimum=0.0, slim=True
+    )
+    end_learning_rate: float = option(0.0001, "End rate of the polynomial schedule.", minimum=0.0, slim=True)
+    warmup_epochs: float = option(0.0, "Epochs of linear warm-up from 0.", minimum=0.0, slim=True)
+
+    # Optimizer.
+    optimizer: str = option("rmsprop", "Optimizer.", choices=OPTIMIZERS, slim=True)
+    opt_epsilon: float = option(
+        1.0, "Epsilon of adadelta, adam, rmsprop. Slim's 1.0 damps small gradients.", minimum=0.0, slim=True
+    )
+    momentum: float = option(0.9, "Of `momentum`.", minimum=0.0, slim=True)
+    rmsprop_momentum: float = option(0.9, "Of `rmsprop`.", minimum=0.0, slim=True)
+    rmsprop_decay: float = option(0.9, "Decay of rmsprop's squared gradients.", minimum=0.0, slim=True)
+    adam_beta1: float = option(0.9, "Decay of adam's first moment.", minimum=0.0, slim=True)
+    adam_beta2: float = option(0.999, "Decay of adam's second moment.", minimum=0.0, slim=True)
+    adadelta_rho: float = option(0.95, "Decay of adadelta.", minimum=0.0, slim=True)
+    adagrad_initial_accumulator_value: float = option(0.1, "Start of adagrad's sum.", minimum=0.0, slim=True)
+    ftrl_learning_rate_power: float = option(-0.5, "Learning rate power of ftrl.", maximum=0.0, slim=True)
+    ftrl_initial_accumulator_value: float = option(0.1, "Start of ftrl's sum.", minimum=0.0, slim=True)
+    ftrl_l1: float = option(0.0, "L1 strength of ftrl.", minimum=0.0, slim=True)
+    ftrl_l2: float = option(0.0, "L2 strength of ftrl.", minimum=0.0, slim=True)
+
+    # Distribution and quantization of the original: known, refused until they are carried out.
+    master: str = option("", "Not supported: address of a TensorFlow master.", slim=True)
+    num_clones: int = option(1, "Not supported beyond 1.", slim=True)
+    clone_on_cpu: bool = option(False, "Not supported.", slim=True)
+    worker_replicas: int = option(1, "Not supported beyond 1.", slim=True)
+    num_ps_tasks: int = option(0, "Not supported beyond 0.", slim=True)
+    task: int = option(0, "Not supported beyond 0.", slim=True)
+    sync_replicas: bool = option(False, "Not supported.", slim=True)
+    replicas_to_aggregate: int = option(1, "Not supported beyond 1.", slim=True)
+    quantize_delay: int = option(-1, "Not supported: quantization aware training.", slim=True)
+
+    def __post_init__(self):
+        require_dataset_dir(self.dataset_dir)
+        for name, off in _NOT_YET.items():
+            if getattr(self, name) != off:
+                raise FlagError(
+                    f"--{name}={getattr(self, name)}: distribution and quantization are not supported yet; "
+                    f"leave the flag out (its value then is {off!r})"
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalConfig:
+    """What `eval_image_classifier.py` does.
+
+    A flag that is not given takes its value from the run's `run.json` where there is one, else the default below.
+    """
+
+    checkpoint_path: str = option("/tmp/tfmodel/", "Run folder (its newest checkpoint) or a checkpoint.", slim=True)
+    eval_dir: str | None = option(
+        "/tmp/tfmodel/", "Folder for metrics.json and events; default: eval_SPLIT in the run's folder.", slim=True
+    )
+    dataset_dir: str | None = option(None, "Folder with the TFRecords; default: the run's.", slim=True)
+    dataset_name: str = option("imagenet", "Data set, where the folder does not say itself.", slim=True)
+    dataset_split_name: str = option(
+        "test", "Split to evaluate; where it is not given and there is no `test`, `validation`.", slim=True
+    )
+    labels_offset: int = option(0, "Subtracted from labels and class count.", slim=True)
+    model_name: str = option("inception_v3", "Network.", slim=True)
+    preprocessing_name: str | None = option(None, "Preprocessing recipe; default: the network's.", slim=True)
+    eval_image_size: int | None = option(None, "Side of the input in pixels.", minimum=1, slim=True)
+    use_grayscale: bool = option(False, "Turn images to gray, one channel.", slim=True)
+    network_module: str | None = option(None, "Python file that registers networks of your own.")
+    batch_size: int = option(100, "Images per step; changes no result.", minimum=1, slim=True)
+    max_num_batches: int | None = option(None, "Evaluate this many batches only; default: all.", slim=True)
+    num_preprocessing_threads: int = option(4, "Images decoded in parallel.", minimum=1, slim=True)
+    moving_average_decay: float | None = option(
+        None, "Any value but 0: use the averages that training kept. Default: where the checkpoint has them.", slim=True
+    )
+    master: str = option("", "Not supported: address of a TensorFlow master.", slim=True)
+    quantize: bool = option(False, "Not supported: quantized evaluation.", slim=True)
+
+    def __post_init__(self):
+        for name, off in {"master": "", "quantize": False}.items():
+            if getattr(self, name) != off:
+                raise FlagError(f"--{name} is not supported yet; leave it out")
+
+
+def require_dataset_dir(dataset_dir: str | None) -> None:
+    """Fails where no data set folder is named."""
+    if not dataset_dir:
+        raise FlagError(
+            "--dataset_dir is missing: name the folder with the TFRecords (download_and_convert_data.py makes them)"
+        )

@@ -1,0 +1,380 @@
+"""Training, start to end: `train(config)` reads as what happens."""
+
+import collections
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
+
+from checkpoints import writer
+from common.errors import UserError
+from datasets import dataset_factory, input_pipeline
+from nets import nets_factory, registry
+from nets.network import Network
+from reporting.progress import Progress, duration
+from reporting.summaries import TrainSummaries
+from training import inputs, runs
+from training.averages import MovingAverages
+from training.batch_norm import RECOMPUTE_BATCHES, BatchNormAverages
+from training.config import TrainConfig
+from training.optimizers import Optimizer
+from training.runs import ModelInfo
+from training.schedules import learning_rate
+from training.start import Start, names_to_train, starting_point
+from training.step import make_train_step
+
+_CHECKED_IMAGES = 128  # images on which the two modes of batch norm are compared
+
+
+def train(config: TrainConfig, given: frozenset[str] = frozenset()) -> None:
+    """Trains a network as `config` says and leaves checkpoints, events and `run.json` in `config.train_dir`.
+
+    Args:
+        config: all settings.
+        given: names of the flags that the user gave (a data set named by the user wins over what the folder says).
+    """
+    dataset = dataset_factory.get_dataset(
+        config.dataset_name if "dataset_name" in given else None, config.dataset_split_name, config.dataset_dir
+    )
+    info = _model_info(config, dataset)
+    network = Network(
+        info.model_name,
+        info.num_classes,
+        image_size=info.image_size,
+        channels=info.channels,
+        weight_decay=config.weight_decay,
+        seed=config.seed,
+        compute_dtype=tf.as_dtype(config.precision),
+    )
+    network.train_only(names_to_train(config, network))
+    start = starting_point(config, network)
+    logging.info("%s", start.text)
+    if config.max_number_of_steps and start.step >= config.max_number_of_steps:
+        logging.info(
+            "Nothing to do: the run is at step %d of --max_number_of_steps=%d", start.step, config.max_number_of_steps
+        )
+        return
+    Trainer(config, given, dataset, info, network, start).run()
+
+
+def _model_info(config: TrainConfig, dataset: Any) -> ModelInfo:
+    """The model to train, from the config and what the data set says."""
+    if config.network_module:
+        nets_factory.load_module(config.network_module)
+    try:
+        record = registry.get(config.model_name)
+    except ValueError as error:
+        raise UserError(f"--model_name: {error}") from None
+    num_classes = dataset.num_classes - config.labels_offset
+    if num_classes < 1:
+        raise UserError(
+            f"--labels_offset={config.labels_offset} leaves no class of the {dataset.num_classes} in {config.dataset_dir}"
+        )
+    names = dataset.labels_to_names
+    labels = None
+    if names:
+        labels = tuple(str(names.get(k + config.labels_offset, k)) for k in range(num_classes))
+    return ModelInfo(
+        model_name=record.name,
+        num_classes=num_classes,
+        image_size=config.train_image_size or record.image_size,
+        channels=1 if config.use_grayscale else dataset.channels,
+        preprocessing_name=config.preprocessing_name or record.preprocessing,
+        labels=labels,
+        labels_offset=config.labels_offset,
+        network_module=config.network_module and os.path.abspath(config.network_module),
+    )
+
+
+class Trainer:
+    """One training run: its variables, its compiled step, and what it writes."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        given: frozenset[str],
+        dataset: Any,
+        info: ModelInfo,
+        network: Network,
+        start: Start,
+    ):
+        self.config, self.dataset, self.info, self.network, self.start = config, dataset, info, network, start
+        network.initialize({name: start.values[name] for name in network.shapes if name in start.values})
+        self.global_step = tf.Variable(start.step, dtype=tf.int64, trainable=False, name="global_step")
+        self.optimizer = Optimizer(config, {name: network.variables_by_name[name] for name in network.trained_names})
+        self.averages = (
+            MovingAverages(config.moving_average_decay, network.variables_by_name)
+            if config.moving_average_decay
+            else None
+        )
+        self.batch_norm = BatchNormAverages(config.batch_norm, network)
+        self._restore_state()
+        self._frozen = {
+            name: variable for name, variable in network.variables_by_name.items() if name not in self._moving_names()
+        }
+        self._frozen_digest = runs.digest(self._frozen)
+        self._run = self._describe(given)
+        self._recent: collections.deque = collections.deque()
+        self._stop_signal: int | None = None
+
+    # -- the run -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Trains until the last step, or until told to stop; the last checkpoint is of where it stopped."""
+        config, first = self.config, self.start.step
+        self._log_what_is_trained()
+        os.makedirs(config.train_dir, exist_ok=True)
+        runs.write(config.train_dir, self._run)
+        train_step = make_train_step(
+            config,
+            self.network,
+            self.optimizer,
+            self.averages,
+            learning_rate(config, self.dataset.num_samples),
+            self.batch_norm,
+            self.global_step,
+        )
+        progress = Progress(first, config.max_number_of_steps, config.batch_size)
+        summaries = TrainSummaries(config.train_dir, self.network)
+        began = saved = summarised = time.monotonic()
+        step, scalars = first, {}
+        with _Signals(self):
+            for images, labels in self._batches(first):
+                scalars = train_step(images, labels)
+                step += 1
+                self._remember(images, labels)
+                if step == first + 1:
+                    logging.info("First step done %s after the start", duration(time.monotonic() - began))
+                    summaries.pictures(step, images)
+                    progress.report(step, self._checked_loss(step, scalars))
+                    progress.mark(step)
+                if step % config.log_every_n_steps == 0 and step > first + 1:
+                    self._report(step, scalars, progress, summaries)
+                if self._is_last(step):
+                    break
+                now = time.monotonic()
+                if now - summarised > config.save_summaries_secs:
+                    summaries.histograms(step, images)
+                    summarised = time.monotonic()
+                    progress.mark(step)
+                if now - saved > config.save_interval_secs:
+                    self._checked_loss(step, scalars)
+                    self._save(step)
+                    saved = time.monotonic()
+                    progress.mark(step)
+            progress.close()
+            self._checked_loss(step, scalars)
+            self._finish(step, scalars, summaries, time.monotonic() - began)
+        if self._stop_signal is not None:
+            raise UserError(
+                f"stopped by signal {signal.Signals(self._stop_signal).name} at step {step}; "
+                f"the same command goes on from there"
+            )
+
+    def request_stop(self, signal_number: int) -> None:
+        """Ends the run after the step under way."""
+        self._stop_signal = signal_number
+
+    def _is_last(self, step: int) -> bool:
+        return step == self.config.max_number_of_steps or self._stop_signal is not None
+
+    def _batches(self, first: int, seed: int | None = None) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        config, info = self.config, self.info
+        preprocess = inputs.preprocess_fn(info.preprocessing_name, info.image_size, info.channels, is_training=True)
+        batches = input_pipeline.train_batches(
+            self.dataset,
+            preprocess,
+            batch_size=config.batch_size,
+            seed=config.seed if seed is None else seed,
+            start_step=first,
+            labels_offset=config.labels_offset,
+            num_readers=config.num_readers,
+            num_threads=config.num_preprocessing_threads,
+        )
+        return ((batch["image"], batch["label"]) for batch in batches)
+
+    def _remember(self, images: tf.Tensor, labels: tf.Tensor) -> None:
+        self._recent.append((images, labels))
+        while len(self._recent) > max(1, _CHECKED_IMAGES // self.config.batch_size):
+            self._recent.popleft()
+
+    def _report(self, step: int, scalars: Mapping[str, tf.Tensor], progress: Progress, summaries: Any) -> None:
+        loss = self._checked_loss(step, scalars)
+        speed = progress.report(step, loss)
+        values = {tag: float(value) for tag, value in scalars.items()}
+        if speed:
+            values |= {"global_step/sec": 1 / speed[0], "images/sec": speed[1]}
+        summaries.scalars(step, values)
+
+    def _checked_loss(self, step: int, scalars: Mapping[str, tf.Tensor]) -> float:
+        """The loss; fails before anything is saved where it is no number any more."""
+        if not scalars:
+            return 0.0
+        loss = float(scalars["total_loss"])
+        if not math.isfinite(loss):
+            rate = float(scalars["learning_rate"])
+            raise UserError(
+                f"the loss is {loss} at step {step}: training has diverged at learning rate {rate:g}. Start again from "
+                f"the last checkpoint with a smaller one (--learning_rate={rate / 10:.2g}); nothing of this was saved"
+            )
+        return loss
+
+    # -- what is kept ------------------------------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, tf.Variable]:
+        """Name in the checkpoint -> variable, of everything a run needs to go on."""
+        state = dict(self.network.variables_by_name) | self.optimizer.state
+        if self.averages is not None:
+            state |= self.averages.state
+        return state | {"global_step": self.global_step}
+
+    def _restore_state(self) -> None:
+        """Gives optimizer and averages their values where the run is resumed."""
+        if self.start.kind != "resumed":
+            return
+        new = []
+        for name, variable in self._state().items():
+            if name in self.start.values:
+                variable.assign(tf.cast(self.start.values[name], variable.dtype))
+            else:
+                new.append(name)
+        if new:
+            logging.warning(
+                "%d values are not in the checkpoint and start fresh (other flags than before?): %s",
+                len(new),
+                ", ".join(new[:3]) + (", ..." if len(new) > 3 else ""),
+            )
+
+    def _save(self, step: int) -> None:
+        """Brings the batch-norm averages up to date, says whether the two modes agree, and writes a checkpoint."""
+        if self.batch_norm.is_trained:
+            if self.config.batch_norm == "recomputed":
+                self._recompute_averages()
+            agreement = self.batch_norm.compare(self._recent)
+            if agreement.is_good:
+                logging.info("Batch norm: %s", agreement)
+            else:
+                logging.warning(
+                    "Batch norm: %s: evaluation will be worse than training looks. "
+                    "Use --batch_norm=recomputed, --batch_norm=frozen or a longer run",
+                    agreement,
+                )
+            self._run["batch_norm"]["agreement"] = {**vars(agreement), "step": step, "good": agreement.is_good}
+        prefix = writer.save(
+            self.config.train_dir,
+            step,
+            {name: variable.read_value() for name, variable in self._state().items()},
+            keep=self.config.keep_checkpoints,
+        )
+        logging.info("Saved %s", prefix)
+
+    def _recompute_averages(self) -> None:
+        per_epoch = math.ceil(self.dataset.num_samples / self.config.batch_size)
+        batches = self._batches(0, seed=self.config.seed + 1)
+        count = self.batch_norm.recompute(
+            images for _, (images, _) in zip(range(min(RECOMPUTE_BATCHES, per_epoch)), batches, strict=False)
+        )
+        logging.info("Batch norm: averages recomputed from %d training batches", count)
+
+    def _finish(self, step: int, scalars: Mapping[str, tf.Tensor], summaries: TrainSummaries, seconds: float) -> None:
+        self._save(step)
+        summaries.histograms(step, self._recent[-1][0])
+        summaries.close()
+        digest = runs.digest(self._frozen)
+        if digest != self._frozen_digest:
+            raise RuntimeError("a frozen variable has changed; this is a defect, please report it")
+        if self._frozen:
+            logging.info("%d frozen variables are bit-identical to the start", len(self._frozen))
+        self._run["frozen"]["sha256_end"] = digest
+        self._run["result"] = {
+            "step": step,
+            "seconds": round(seconds, 1),
+            **{tag: float(value) for tag, value in scalars.items()},
+        }
+        runs.write(self.config.train_dir, self._run)
+        logging.info("Done: step %d after %s. Evaluate with:", step, duration(seconds))
+        logging.info("  python eval_image_classifier.py --checkpoint_path=%s", self.config.train_dir)
+
+    # -- what is said ------------------------------------------------------------------------------------------------
+
+    def _moving_names(self) -> set[str]:
+        """Names of the variables that training may change."""
+        trained = set(self.network.trained_names)
+        if self.batch_norm.is_trained:
+            trained |= set(self.network.moving_statistics_names())
+        return trained
+
+    def _log_what_is_trained(self) -> None:
+        trained = self.network.trained_names
+        sizes = {name: math.prod(shape) for name, shape in self.network.shapes.items()}
+        logging.info(
+            "%s, %d classes, %dx%dx%d input, %s preprocessing, %d training images",
+            self.info.model_name,
+            self.info.num_classes,
+            self.info.image_size,
+            self.info.image_size,
+            self.info.channels,
+            self.info.preprocessing_name,
+            self.dataset.num_samples,
+        )
+        logging.info(
+            "Training %d of %d variables, %s of %s parameters",
+            len(trained),
+            len(self.network.trainable_names),
+            f"{sum(sizes[name] for name in trained):,}",
+            f"{sum(sizes[name] for name in self.network.trainable_names):,}",
+        )
+        logging.info("Batch norm: %s", self.batch_norm.describe())
+
+    def _describe(self, given: frozenset[str]) -> dict[str, Any]:
+        """The content of run.json at the start."""
+        dataset = self.dataset
+        return {
+            "model": vars(self.info),
+            "dataset": {
+                "name": dataset.name,
+                "dir": os.path.abspath(self.config.dataset_dir),
+                "split": self.config.dataset_split_name,
+                "num_samples": dataset.num_samples,
+                "num_classes": dataset.num_classes,
+                "fingerprint": dataset.fingerprint,
+            },
+            "start": {"kind": self.start.kind, "step": self.start.step, "checkpoint": self.start.source},
+            "trained": {
+                "variables": len(self.network.trained_names),
+                "scopes": self.config.trainable_scopes or "all",
+            },
+            "frozen": {"variables": len(self._frozen), "sha256_start": self._frozen_digest},
+            "batch_norm": {"mode": self.config.batch_norm, "done": self.batch_norm.describe()},
+            "flags": vars(self.config),
+            "given_flags": sorted(given),
+            "versions": runs.versions(),
+        }
+
+
+class _Signals:
+    """Turns SIGTERM and the first Ctrl-C into a stop after the step under way, so that nothing done is lost."""
+
+    def __init__(self, trainer: Trainer):
+        self._trainer = trainer
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        def stop(number: int, frame: Any) -> None:
+            self._trainer.request_stop(number)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C stops at once
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                self._before[number] = signal.signal(number, stop)
+            except ValueError:  # not the main thread: the caller handles signals
+                return
+
+    def __exit__(self, *exception: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

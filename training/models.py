@@ -1,0 +1,103 @@
+"""From a checkpoint to a network ready to be applied: what evaluation, export and prediction share."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from checkpoints import reader as reader_lib
+from checkpoints import restore
+from common.errors import FlagError, UserError
+from nets import nets_factory, registry
+from nets.network import Network, class_count
+from training import averages, runs
+from training.runs import ModelInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """A restored network and where it came from."""
+
+    network: Network
+    info: ModelInfo
+    checkpoint: str  # prefix
+    step: int  # 0 where the checkpoint has no global step
+    uses_averages: bool
+    run: dict[str, Any] | None  # the content of run.json
+
+
+def describe(
+    reader: "reader_lib.CheckpointReader", run: Mapping[str, Any] | None, given: Mapping[str, Any]
+) -> ModelInfo:
+    """Works out which model a checkpoint holds.
+
+    `given` are the user's words (fields of `ModelInfo` to value) and win over the run's `run.json`; what neither says
+    comes from the network's record and from the shape of the checkpoint's classifier.
+    """
+    module = given.get("network_module") or (run and run["model"].get("network_module"))
+    if module:
+        nets_factory.load_module(module)
+    values = dict(given)
+    if run is not None:
+        of_run = dataclasses.asdict(runs.model_info(run))
+        same_network = given.get("model_name", of_run["model_name"]) == of_run["model_name"]
+        values = (of_run if same_network else {}) | given
+    if "model_name" not in values:
+        raise FlagError(
+            f"--model_name is missing: there is no {runs.FILE_NAME} beside {reader.path} that says which network it is"
+        )
+    try:
+        record = registry.get(values["model_name"])
+    except ValueError as error:
+        raise FlagError(f"--model_name: {error}") from None
+    values.setdefault("image_size", record.image_size)
+    values.setdefault("channels", record.channels)
+    values.setdefault("preprocessing_name", record.preprocessing)
+    values.setdefault("labels", None)
+    if "num_classes" not in values:
+        values["num_classes"] = class_count(record.name, reader.shapes)
+        if values["num_classes"] is None:
+            raise UserError(
+                f"{reader.path} has no classifier of {record.name} ({', '.join(record.head_scopes)}): "
+                f"is --model_name right?"
+            )
+    return ModelInfo(**values)
+
+
+def load(checkpoint_path: str, given: Mapping[str, Any], use_averages: bool | None = None) -> LoadedModel:
+    """Restores a network, strictly: every variable it has must be in the checkpoint with its shape.
+
+    Args:
+        checkpoint_path: run folder, prefix, or what else `checkpoints.reader.resolve` takes.
+        given: what the user said of the model, see `describe`.
+        use_averages: restore moving averages in place of the variables; None: where the checkpoint has them.
+    """
+    reader = reader_lib.CheckpointReader(checkpoint_path)
+    run = runs.read(reader.path)
+    info = describe(reader, run, given)
+    network = Network(info.model_name, info.num_classes, image_size=info.image_size, channels=info.channels)
+    plan = restore.plan(network.shapes, reader, head_scopes=network.record.head_scopes)
+    sources = {name: name for name in plan.restored}
+    shadows = {name: name + averages.SUFFIX for name in sources if name + averages.SUFFIX in reader.shapes}
+    if use_averages and not shadows:
+        raise UserError(
+            f"--moving_average_decay: {reader.path} holds no averages (VARIABLE{averages.SUFFIX}); leave the flag out"
+        )
+    use_averages = bool(shadows) if use_averages is None else use_averages
+    if use_averages:
+        sources |= shadows
+    tensors = reader.read(list(sources.values()))
+    network.initialize({name: tensors[source] for name, source in sources.items()})
+    return LoadedModel(network, info, reader.path, reader.step or 0, use_averages, run)
+
+
+def check_is_float_image_network(network: Network) -> None:
+    """Fails for networks that do not take single images."""
+    if network.record.video:
+        raise UserError(f"{network.record.name} takes video clips; this script takes images")
+
+
+def predict_fn(network: Network) -> Any:
+    """Returns a compiled function: images [N, H, W, C] -> logits [N, K] float32."""
+    return tf.function(lambda images: network(images)[0], autograph=False, reduce_retracing=True)

@@ -1,0 +1,62 @@
+"""One step of training, as a compiled function."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from nets.network import Network
+from training.averages import MovingAverages
+from training.batch_norm import BatchNormAverages
+from training.config import TrainConfig
+from training.losses import classification_losses
+from training.optimizers import Optimizer
+from training.schedules import Schedule
+
+Step = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+
+
+def make_train_step(
+    config: TrainConfig,
+    network: Network,
+    optimizer: Optimizer,
+    averages: MovingAverages | None,
+    schedule: Schedule,
+    batch_norm: BatchNormAverages,
+    global_step: tf.Variable,
+) -> Step:
+    """Returns the function (images [N, H, W, C], labels [N]) -> scalars by their TensorBoard tags.
+
+    It moves the trained variables, the batch-norm averages, the averages of variables and the global step. Everything
+    random in it follows from the run's seed and the step, so a resumed run repeats it bit for bit.
+    """
+    trained = {name: network.variables_by_name[name] for name in network.trained_names}
+    # Frozen weights decay by nothing, so their share of the reported loss is a constant: computed once, not each step.
+    frozen = [name for name in network.shapes if name not in trained]
+    frozen_regularization = float(network.regularization_loss(frozen)) if frozen else 0.0
+
+    @tf.function(autograph=False)
+    def train_step(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        step = global_step.read_value()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(list(trained.values()))
+            logits, end_points = network(
+                images, training=True, seed=tf.stack([config.seed, step]), **batch_norm.call_options(step)
+            )
+            losses = classification_losses(logits, end_points, labels, config.label_smoothing)
+            data_loss = tf.add_n(list(losses.values()))
+            regularization = network.regularization_loss(trained) + frozen_regularization
+            total = data_loss + regularization
+        rate = schedule(step)
+        optimizer.apply(tape.gradient(total, trained), rate)
+        if averages is not None:
+            averages.update(step)
+        global_step.assign_add(1)
+        return {
+            "total_loss": total,
+            "learning_rate": rate,
+            "Losses/clone_loss": data_loss,
+            "Losses/regularization_loss": regularization,
+            **{f"losses/{name}": value for name, value in losses.items()},
+        }
+
+    return train_step
