@@ -17,7 +17,8 @@ from training.config import EvalConfig
 def main(_: list[str]) -> None:
     config, given = scripts.config_from_flags(EvalConfig)
 
-    from training import evaluate  # TensorFlow is imported here, after the flags have been found good
+    scripts.start_tensorflow()  # only here: a wrong flag and --help answer at once
+    from training import evaluate
 
     evaluate.evaluate(config, given)
 

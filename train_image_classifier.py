@@ -15,7 +15,8 @@ from training.config import TrainConfig
 def main(_: list[str]) -> None:
     config, given = scripts.config_from_flags(TrainConfig)
 
-    from training import loop  # TensorFlow is imported here, after the flags have been found good
+    scripts.start_tensorflow()  # only here: a wrong flag and --help answer at once
+    from training import loop
 
     loop.train(config, given)
 

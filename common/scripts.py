@@ -1,9 +1,10 @@
-"""What every top-level script does around its `main`: flags from a config, errors in one line, the right exit status."""
+"""What every script does around its `main`: flags from a config, errors in one line, the right exit status."""
 
 import dataclasses
 import logging as stdlib_logging
 import os
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -88,6 +89,32 @@ def _fail(script: str, message: str, status: int) -> None:
     sys.exit(status)
 
 
+def start_tensorflow() -> None:
+    """Imports TensorFlow without its start-up lines (oneDNN, missing GPU drivers), which would bury ours.
+
+    They come from C++ before any log level counts, so standard error is held back meanwhile; it is shown where the
+    import fails. A TF_CPP_MIN_LOG_LEVEL that is set leaves everything as it comes.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # looks for GPUs, and says so, at its first call
+        except BaseException:
+            held_back.seek(0)
+            os.write(stderr, held_back.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 class _PlainFormatter(stdlib_logging.Formatter):
     """Messages as they are; what is not plain information says so."""
 
@@ -108,9 +135,6 @@ def run(main: Callable[[list[str]], None], *, positional: bool = False) -> None:
     A `UserError` becomes one line on standard error and exit status 1, a `FlagError` and a flag that cannot be parsed
     status 2; `--verbosity=1` shows the traceback. `positional` allows arguments that are not flags.
     """
-    # TensorFlow's C++ start-up lines (oneDNN, missing GPU drivers) would bury ours; a variable that is set wins.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
     def guarded(argv: list[str]) -> int:
         _set_up_logging()
         try:

@@ -107,7 +107,7 @@ class Network(tf.Module):
             values.update(self._draw_initial_values(drawn))
         self.variables_by_name = {
             spec.name: tf.Variable(
-                values[spec.name],
+                tf.cast(values[spec.name], spec.dtype),
                 trainable=spec.trainable,
                 name=spec.name,
                 dtype=spec.dtype,
@@ -120,15 +120,16 @@ class Network(tf.Module):
 
     def _draw_initial_values(self, specs: list[VariableSpec]) -> dict[str, tf.Tensor]:
         @tf.function(autograph=False)
-        def draw():
+        def draw(seed: tf.Tensor) -> dict[str, tf.Tensor]:
             return {
                 spec.name: initializers.sample(
-                    spec.initializer, spec.shape, spec.dtype, (self.seed, zlib.crc32(spec.name.encode()))
+                    spec.initializer, spec.shape, spec.dtype, (seed, zlib.crc32(spec.name.encode()) & 0x7FFFFFFF)
                 )
                 for spec in specs
             }
 
-        return draw()
+        # As an argument, not a constant: else Grappler draws everything a first time, to fold it into the graph.
+        return draw(tf.constant(self.seed))
 
     def train_only(self, names: Iterable[str]) -> None:
         """Declares which variables are trained; all other layers are frozen.
@@ -195,7 +196,7 @@ class Network(tf.Module):
             seed: int tensor [2] that fixes the dropout masks; None for a fresh draw.
 
         Returns:
-            (logits, end_points): [N, num_classes] float32 (or the features where num_classes is 0) and Slim's end points.
+            (logits, end_points): [N, num_classes] float32 (the features where num_classes is 0) and Slim's end points.
         """
         if not self.variables_by_name:
             raise ValueError(f"network {self.record.name!r} has no variables yet: call initialize() first")
@@ -231,7 +232,7 @@ class Network(tf.Module):
             logits, end_points = function(tf.cast(images, self.compute_dtype), **self._kwargs)
         return tf.cast(logits, tf.float32), end_points
 
-    def _look_up(self, _getter: Callable, name: str, dtype: tf.DType = tf.float32, **_: Any) -> Any:
+    def _look_up(self, getter: Callable, name: str, dtype: tf.DType = tf.float32, **_: Any) -> Any:
         try:
             variable = self.variables_by_name[name]
         except KeyError:
@@ -244,7 +245,7 @@ class Network(tf.Module):
     def _discover_variables(self) -> tuple[VariableSpec, ...]:
         specs: dict[str, VariableSpec] = {}
 
-        def collect(_getter, name, shape=None, dtype=tf.float32, initializer=None, regularizer=None, **options):
+        def collect(getter, name, shape=None, dtype=tf.float32, initializer=None, regularizer=None, **options):
             if name not in specs:
                 specs[name] = _make_spec(name, shape, dtype, initializer, regularizer, options)
             return tf.compat.v1.placeholder(dtype, specs[name].shape)

@@ -38,23 +38,23 @@ class Progress:
         self._rate: float | None = None  # smoothed seconds per step
         self._width = 0
 
+    def start(self, step: int, loss: float) -> None:
+        """Prints the loss of the first step, whose time is compilation, and starts the clock."""
+        self._print(f"global step {step}: loss = {loss:.4f}")
+        self.mark(step)
+
     def mark(self, step: int) -> None:
         """Starts the clock anew at `step`, so that what took the time since (compilation, saving) does not count."""
         self._step, self._time = step, time.perf_counter()
 
-    def report(self, step: int, loss: float) -> tuple[float, float] | None:
-        """Prints the line for `step` and returns (seconds per step, images per second); None for the time of no step."""
+    def report(self, step: int, loss: float) -> tuple[float, float]:
+        """Prints the line for `step`; returns (seconds per step, images per second) since the last one."""
         now = time.perf_counter()
-        steps = step - self._step
-        line = f"global step {step}: loss = {loss:.4f}"
-        if steps <= 0:
-            self._print(line)
-            return None
-        seconds = (now - self._time) / steps
+        seconds = (now - self._time) / max(step - self._step, 1)
         self._rate = seconds if self._rate is None else 0.7 * self._rate + 0.3 * seconds
         self._step, self._time = step, now
         speed = self._batch_size / seconds
-        line += f" ({seconds:.3f} sec/step)  "
+        line = f"global step {step}: loss = {loss:.4f} ({seconds:.3f} sec/step)  "
         if self._last_step:
             line += f"{step / self._last_step:.0%} of {self._last_step}, "
         line += f"{speed:.1f} images/s" if speed < 100 else f"{speed:.0f} images/s"

@@ -2,8 +2,11 @@
 
 import os
 import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
 
-# Before TensorFlow is imported: its C++ start-up lines are noise here.
+# Before TensorFlow is imported: its C++ log lines are noise here.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
@@ -24,3 +27,51 @@ def shared_data() -> pathlib.Path:
 def project_root() -> pathlib.Path:
     """The top folder of the checkout, where the scripts are."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def run_script() -> Callable[..., subprocess.CompletedProcess]:
+    """Runs a script as a user does: `run_script("train_image_classifier.py", "--flag=x", status=0)`.
+
+    Fails where the exit status is another than `status`, or where a failure shows a traceback.
+    """
+
+    def run(name: str, *arguments: object, status: int = 0, **options: object) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(ROOT / name), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=ROOT, **options)
+        assert done.returncode == status, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory) -> dict[str, pathlib.Path]:
+    """Two small data sets of drawn shapes as TFRecords, 32 x 32: `source` and `target`."""
+    from datasets import convert
+
+    root = tmp_path_factory.mktemp("shapes")
+    for task in ("source", "target"):
+        convert.convert("shapes", str(root / task), shapes_task=task, num_images=96, image_size=32)
+    return {task: root / task for task in ("source", "target")}
+
+
+@pytest.fixture(scope="session")
+def pretrained(shapes, tmp_path_factory) -> pathlib.Path:
+    """The folder of a short run of mobilenet_v1_025 on the source shapes."""
+    from training import loop
+    from training.config import TrainConfig
+
+    folder = tmp_path_factory.mktemp("pretrained")
+    loop.train(
+        TrainConfig(
+            dataset_dir=str(shapes["source"]),
+            train_dir=str(folder),
+            model_name="mobilenet_v1_025",
+            train_image_size=32,
+            batch_size=8,
+            max_number_of_steps=4,
+        )
+    )
+    return folder

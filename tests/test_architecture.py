@@ -58,9 +58,8 @@ def test_tf_slim_is_imported_in_one_place():
 
 
 def test_no_private_tensorflow():
-    users = {
-        relative(path) for path in ALL if any(name.startswith(("tensorflow.python", "keras.src")) for name in imports(path))
-    }
+    private = ("tensorflow.python", "keras.src")
+    users = {relative(path) for path in ALL if any(name.startswith(private) for name in imports(path))}
     assert users == set()
 
 

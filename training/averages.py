@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-SUFFIX = "/ExponentialMovingAverage"
+from checkpoints.averages import SUFFIX
 
 
 class MovingAverages(tf.Module):

@@ -14,7 +14,7 @@ from absl import logging
 from checkpoints import writer
 from common.errors import UserError
 from datasets import dataset_factory, input_pipeline
-from nets import nets_factory, registry
+from nets import registry
 from nets.network import Network
 from reporting.progress import Progress, duration
 from reporting.summaries import TrainSummaries
@@ -65,7 +65,7 @@ def train(config: TrainConfig, given: frozenset[str] = frozenset()) -> None:
 def _model_info(config: TrainConfig, dataset: Any) -> ModelInfo:
     """The model to train, from the config and what the data set says."""
     if config.network_module:
-        nets_factory.load_module(config.network_module)
+        registry.load_module(config.network_module)
     try:
         record = registry.get(config.model_name)
     except ValueError as error:
@@ -73,7 +73,7 @@ def _model_info(config: TrainConfig, dataset: Any) -> ModelInfo:
     num_classes = dataset.num_classes - config.labels_offset
     if num_classes < 1:
         raise UserError(
-            f"--labels_offset={config.labels_offset} leaves no class of the {dataset.num_classes} in {config.dataset_dir}"
+            f"--labels_offset={config.labels_offset} leaves no class of the {dataset.num_classes} in {dataset.name}"
         )
     names = dataset.labels_to_names
     labels = None
@@ -149,9 +149,8 @@ class Trainer:
                 step += 1
                 self._remember(images, labels)
                 if step == first + 1:
-                    logging.info("First step done %s after the start", duration(time.monotonic() - began))
+                    progress.start(step, self._checked_loss(step, scalars))
                     summaries.pictures(step, images)
-                    progress.report(step, self._checked_loss(step, scalars))
                     progress.mark(step)
                 if step % config.log_every_n_steps == 0 and step > first + 1:
                     self._report(step, scalars, progress, summaries)
@@ -205,11 +204,9 @@ class Trainer:
 
     def _report(self, step: int, scalars: Mapping[str, tf.Tensor], progress: Progress, summaries: Any) -> None:
         loss = self._checked_loss(step, scalars)
-        speed = progress.report(step, loss)
+        seconds, speed = progress.report(step, loss)
         values = {tag: float(value) for tag, value in scalars.items()}
-        if speed:
-            values |= {"global_step/sec": 1 / speed[0], "images/sec": speed[1]}
-        summaries.scalars(step, values)
+        summaries.scalars(step, values | {"global_step/sec": 1 / seconds, "images/sec": speed})
 
     def _checked_loss(self, step: int, scalars: Mapping[str, tf.Tensor]) -> float:
         """The loss; fails before anything is saved where it is no number any more."""

@@ -65,7 +65,7 @@ class ClassificationMetrics:
         return self.loss_sum / max(self.count, 1)
 
     def per_class(self) -> list[dict[str, Any]]:
-        """For each class: examples, how many were predicted so, accuracy (recall) and precision; None where undefined."""
+        """Per class: examples, how many were predicted so, accuracy (recall), precision; None where undefined."""
         rows = []
         for k in range(len(self.confusion)):
             examples, predicted = int(self.confusion[k].sum()), int(self.confusion[:, k].sum())

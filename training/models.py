@@ -6,12 +6,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from checkpoints import averages, restore
 from checkpoints import reader as reader_lib
-from checkpoints import restore
 from common.errors import FlagError, UserError
-from nets import nets_factory, registry
+from nets import registry
 from nets.network import Network, class_count
-from training import averages, runs
+from training import runs
 from training.runs import ModelInfo
 
 
@@ -37,7 +37,7 @@ def describe(
     """
     module = given.get("network_module") or (run and run["model"].get("network_module"))
     if module:
-        nets_factory.load_module(module)
+        registry.load_module(module)
     values = dict(given)
     if run is not None:
         of_run = dataclasses.asdict(runs.model_info(run))
@@ -77,18 +77,19 @@ def load(checkpoint_path: str, given: Mapping[str, Any], use_averages: bool | No
     run = runs.read(reader.path)
     info = describe(reader, run, given)
     network = Network(info.model_name, info.num_classes, image_size=info.image_size, channels=info.channels)
-    plan = restore.plan(network.shapes, reader, head_scopes=network.record.head_scopes)
-    sources = {name: name for name in plan.restored}
-    shadows = {name: name + averages.SUFFIX for name in sources if name + averages.SUFFIX in reader.shapes}
-    if use_averages and not shadows:
-        raise UserError(
-            f"--moving_average_decay: {reader.path} holds no averages (VARIABLE{averages.SUFFIX}); leave the flag out"
-        )
-    use_averages = bool(shadows) if use_averages is None else use_averages
-    if use_averages:
-        sources |= shadows
-    tensors = reader.read(list(sources.values()))
-    network.initialize({name: tensors[source] for name, source in sources.items()})
+    if use_averages is None:
+        use_averages = bool(averages.sources(network.shapes, reader.shapes))
+    # What the run has beyond the network (an auxiliary classifier that is not built for evaluation) is no mistake here.
+    plan = restore.plan(
+        network.shapes,
+        reader,
+        head_scopes=network.record.head_scopes,
+        allow_extra=True,
+        sources=averages.required_sources(network.shapes, reader.shapes, reader.path) if use_averages else None,
+        can_exclude=False,
+    )
+    tensors = reader.read(plan.restored.values())
+    network.initialize({name: tensors[source] for name, source in plan.restored.items()})
     return LoadedModel(network, info, reader.path, reader.step or 0, use_averages, run)
 
 

@@ -1,4 +1,4 @@
-"""`run.json`: what a run was, kept beside its checkpoints, so that its folder is all that evaluation and export need."""
+"""`run.json`: what a run was, kept beside its checkpoints: its folder is all that evaluation and export need."""
 
 import dataclasses
 import hashlib

@@ -46,7 +46,9 @@ def starting_point(config: TrainConfig, network: Network) -> Start:
 def _resume(config: TrainConfig, network: Network, prefix: str) -> Start:
     reader = reader_lib.CheckpointReader(prefix)
     try:
-        restore.plan(network.shapes, reader, head_scopes=network.record.head_scopes)
+        restore.plan(
+            network.shapes, reader, head_scopes=network.record.head_scopes, allow_extra=True, can_exclude=False
+        )
     except UserError as error:
         raise UserError(
             f"--train_dir={config.train_dir} holds a run that does not fit {network.record.name} with "
@@ -66,17 +68,16 @@ def _fine_tune(config: TrainConfig, network: Network) -> Start:
         exclude=config.checkpoint_exclude_scopes,
         head_scopes=network.record.head_scopes,
         ignore_missing=config.ignore_missing_vars,
+        trainable_text=config.trainable_scopes,
     )
-    new = [name for name in network.shapes if name not in set(plan.restored)]
-    text = f"Start: fine-tuning from {reader.path}: {len(plan.restored)} of {len(network.shapes)} variables restored"
-    if new:
-        text += f", {len(new)} new ({', '.join(_summary(new))})"
-    return Start("fine-tuned", 0, reader.read(plan.restored), text, reader.path)
-
-
-def _summary(names: list[str], most: int = 3) -> list[str]:
-    layers = list(dict.fromkeys(name.rpartition("/")[0] for name in names))
-    return layers if len(layers) <= most else [*layers[:most], f"and {len(layers) - most} more layers"]
+    values = reader.read(plan.restored.values())
+    return Start(
+        kind="fine-tuned",
+        step=0,
+        values={name: values[source] for name, source in plan.restored.items()},
+        text=f"Start: fine-tuning, {plan.summary()}",
+        source=reader.path,
+    )
 
 
 def names_to_train(config: TrainConfig, network: Network) -> list[str]:

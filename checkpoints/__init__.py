@@ -1,0 +1,8 @@
+"""Name-based checkpoints: which variables, from which file, strictly; and files that survive being killed.
+
+scopes    which variables a text such as `head,*/BatchNorm` means
+reader    opens whatever a user calls "the checkpoint"
+restore   compares a network with a checkpoint and says exactly what to do where they differ
+averages  moving averages in place of the variables
+writer    saves, atomically
+"""

@@ -1,0 +1,100 @@
+"""TensorFlow's flowers: 3,670 photos of five kinds, downloaded, or from an archive or folder that is there already.
+
+As Slim's converter: `flowers_{train,validation}_0000i-of-00005.tfrecord`, 350 photos for validation. Two deliberate
+differences: the split is reproducible (Slim drew it from the operating system's order of files), and stratified.
+"""
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+
+from absl import logging
+
+from common.errors import UserError
+from datasets import archives, downloads, folders, image_folder
+from datasets.sources import Contents, Source
+
+URL = "http://download.tensorflow.org/example_images/flower_photos.tgz"
+# Published with TensorFlow Datasets (url_checksums/tf_flowers.txt), there with a size of 228,813,984 bytes.
+SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
+CLASSES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
+IMAGES = 3670
+VALIDATION = 350
+_FEW = 1000  # of fewer photos than this a tenth is for validation
+_SHARDS = 5
+_BY_HAND = "or get it by other means: --archive_path=FILE, or --source_dir=FOLDER for the photos themselves"
+
+
+def source(
+    *,
+    dataset_dir: str,
+    source_dir: str | None = None,
+    archive_path: str | None = None,
+    archive_sha256: str | None = None,
+    download_url: str | None = None,
+) -> Source:
+    """Declares the flowers.
+
+    Args:
+        dataset_dir: where the records go, and a download meanwhile.
+        source_dir: folder of class folders to take instead of a download (`flower_photos/` in it is found).
+        archive_path: .tgz or .zip to take instead of a download.
+        archive_sha256: hex digest that the archive must have; default: the published one, for a download from `URL`.
+        download_url: another place to download from.
+    """
+    if source_dir and (archive_path or download_url):
+        raise UserError("--source_dir goes with neither --archive_path nor --download_url; give one of them")
+    if source_dir:
+        contents = _contents(source_dir, "--source_dir")
+        identity = {"converter": "flowers", "files": image_folder.listing_digest(contents)}
+        return Source("flowers", identity, lambda _: contents, _SHARDS)
+    url = download_url or URL
+    if archive_path:
+        if not os.path.isfile(archive_path):
+            raise UserError(f"--archive_path={archive_path}: no such file")
+        identity = {"archive": os.path.basename(archive_path), "bytes": os.path.getsize(archive_path)}
+    else:
+        archive_sha256 = archive_sha256 or (SHA256 if url == URL else None)
+        identity = {"url": url}
+
+    def open_archive(stack: contextlib.ExitStack) -> Contents:
+        path = archive_path or _download(url, dataset_dir, archive_sha256, stack)
+        if archive_path and archive_sha256 and (found := downloads.sha256_of(path)) != archive_sha256.lower():
+            raise UserError(f"{path}: its SHA-256 is {found}, expected {archive_sha256.lower()}; copy it again")
+        prefix = folders.STAGING  # so that it is known for what it is if the conversion is killed
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix=prefix, dir=dataset_dir, ignore_cleanup_errors=True)
+        )
+        logging.info("Extracting %s ...", path)
+        archives.extract(path, folder)
+        contents = _contents(folder, "--archive_path")
+        if url == URL and not archive_path:
+            _check_is_whole(contents, path)
+        return contents
+
+    return Source("flowers", {"converter": "flowers", **identity}, open_archive, _SHARDS)
+
+
+def _download(url: str, dataset_dir: str, sha256: str | None, stack: contextlib.ExitStack) -> str:
+    """Returns the archive's path: one that lies in the folder, else a download, which is removed after a conversion."""
+    path = os.path.join(dataset_dir, url.rsplit("/", 1)[-1])
+    if not os.path.exists(path):
+        logging.info("Downloading %s ...", url)
+        downloads.fetch(url, path, sha256, help=_BY_HAND)
+        stack.push(lambda error, *_: None if error else os.remove(path))
+    return path
+
+
+def _contents(folder: str, flag: str) -> Contents:
+    if not os.path.isdir(folder):
+        raise UserError(f"{flag}={folder}: no such folder")
+    inner = os.path.join(folder, "flower_photos")
+    contents = image_folder.list_folder(inner if os.path.isdir(inner) else folder, flag)
+    return dataclasses.replace(contents, validation_count=VALIDATION if len(contents.items) >= _FEW else None)
+
+
+def _check_is_whole(contents: Contents, path: str) -> None:
+    if tuple(contents.class_names) != CLASSES or len(contents.items) != IMAGES:
+        found = f"{len(contents.items)} images of {', '.join(contents.class_names)}"
+        raise UserError(f"{path} is not the flowers archive: {found}; expected {IMAGES} of {', '.join(CLASSES)}")

@@ -1,0 +1,203 @@
+"""A folder of class folders of images, as a source."""
+
+import collections
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterator
+
+from common.errors import UserError
+from datasets import images, splits
+from datasets.conversion_report import shown
+from datasets.image_headers import BadImage, sniff
+from datasets.sources import Contents, Item, Source
+
+# What claims to be an image by its name; if it cannot be read, the user is told. Other files are looked into, and
+# passed over if they are none.
+_IMAGE_SUFFIXES = frozenset(
+    [".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"]
+    + [".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"]
+)
+_RAW_SUFFIXES = frozenset([".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef"])
+_SPLIT_FOLDERS = {
+    "train": splits.TRAIN,
+    "training": splits.TRAIN,
+    "val": splits.VALIDATION,
+    "valid": splits.VALIDATION,
+    "validation": splits.VALIDATION,
+    "test": "test",
+    "testing": "test",
+}
+_MAX_FILE_BYTES = 2**29  # no image of at most images.MAX_PIXELS pixels is that large
+
+
+def source(*, image_dir: str | None = None, name: str = "images") -> Source:
+    """Declares a folder of photos: `image_dir/CLASS/.../photo.jpg`, or `image_dir/{train,validation,test}/CLASS/...`.
+
+    Args:
+        image_dir: the folder.
+        name: of the data set.
+    """
+    if not image_dir:
+        raise UserError("--image_dir is missing: name the folder that has a folder of photos for each class")
+    contents = list_folder(image_dir, "--image_dir")
+    return Source(name, {"converter": "image_folder", "files": listing_digest(contents)}, lambda _: contents)
+
+
+def list_folder(folder: str, flag: str) -> Contents:
+    """Lists the images of a folder of class folders; class ids are the places of the folders' names in sorted order.
+
+    Args:
+        folder: the folder.
+        flag: the flag that named it, for errors.
+
+    Raises:
+        UserError: no such folder, or not at least two class folders with images in them.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f"no folder {folder}: {flag} names a folder that has a folder of photos for each class")
+    scan = _Scan(folder)
+    names = scan.class_folders("")
+    split_of = {name: _SPLIT_FOLDERS.get(name.lower()) for name in names}
+    if None not in split_of.values() and splits.TRAIN in split_of.values():
+        for top, split in split_of.items():
+            for name in scan.class_folders(top):
+                # Without a validation folder, validation images are drawn from those for training.
+                drawn = split == splits.TRAIN and splits.VALIDATION not in split_of.values()
+                scan.collect(f"{top}/{name}", name, None if drawn else split)
+    else:
+        for name in names:
+            scan.collect(name, name, None)
+    class_names = _class_names(folder, scan, names, flag)
+    labels = {name: label for label, name in enumerate(class_names)}
+    items = [Item(key, labels[name], split, size) for key, name, split, size in scan.found]
+    return Contents(
+        class_names=[shown(name) for name in class_names],
+        items=items,
+        load=lambda item: load(os.path.join(folder, item.key)),
+        left_out=scan.left_out,
+        ignored=scan.ignored,
+    )
+
+
+def load(path: str) -> images.EncodedImage:
+    """Reads and prepares one image file.
+
+    Raises:
+        BadImage: with the reason.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise BadImage(f"cannot be read: {error.strerror}") from error
+    return images.prepare(data)
+
+
+class _Scan:
+    """Walks a folder; gathers images (key, class folder, split, bytes) and what is no image."""
+
+    def __init__(self, folder: str):
+        self._folder = folder
+        self.found: list[tuple[str, str, str | None, int]] = []
+        self.left_out: list[tuple[str, str]] = []
+        self.ignored: collections.Counter = collections.Counter()
+
+    def class_folders(self, top: str) -> list[str]:
+        """Names of the folders right below `top`; files there are passed over."""
+        entries = self._entries(top)
+        for entry in entries:
+            if not entry.is_dir():
+                self.ignored[_suffix(entry.name)] += 1
+        return [entry.name for entry in entries if entry.is_dir()]
+
+    def collect(self, key: str, class_folder: str, split: str | None) -> None:
+        """Gathers the images below a folder, at any depth."""
+        before = len(self.found), len(self.left_out)
+        for file_key, entry in self._files(key, frozenset()):
+            suffix = _suffix(entry.name)
+            reason = self._why_not(entry, suffix)
+            if reason:
+                self.left_out.append((file_key, reason))
+            elif reason is None:
+                self.found.append((file_key, class_folder, split, entry.stat().st_size))
+            else:
+                self.ignored[suffix] += 1
+        if before == (len(self.found), len(self.left_out)):
+            self.left_out.append((key, "no images in this folder"))
+
+    def _files(self, key: str, above: frozenset) -> Iterator[tuple[str, os.DirEntry]]:
+        status = os.stat(os.path.join(self._folder, key))
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            self.left_out.append((key, "link to a folder above it"))
+            return
+        for entry in self._entries(key):
+            if entry.is_dir():
+                yield from self._files(f"{key}/{entry.name}", above | {here})
+            else:
+                yield f"{key}/{entry.name}", entry
+
+    def _entries(self, key: str) -> list[os.DirEntry]:
+        try:
+            with os.scandir(os.path.join(self._folder, key)) as entries:
+                return sorted((entry for entry in entries if _is_visible(entry.name)), key=lambda entry: entry.name)
+        except OSError as error:
+            self.left_out.append((key or ".", f"folder cannot be read: {error.strerror}"))
+            return []
+
+    def _why_not(self, entry: os.DirEntry, suffix: str) -> str | None:
+        """None for an image to convert, a reason for one that cannot be, '' for what is no image."""
+        if not entry.is_file():
+            return "broken link" if entry.is_symlink() else ""
+        if suffix in _RAW_SUFFIXES:
+            return "camera raw file; export it as JPEG"
+        if entry.stat().st_size > _MAX_FILE_BYTES:
+            return f"{entry.stat().st_size / 1e6:.0f} MB: too large for an image" if suffix in _IMAGE_SUFFIXES else ""
+        if suffix in _IMAGE_SUFFIXES:
+            return None
+        try:
+            with open(entry.path, "rb") as file:
+                return "" if sniff(file.read(32)) in (None, "html", "pdf", "zip", "ppm") else None
+        except OSError:
+            return ""
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and name not in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower() or "without suffix"
+
+
+def _class_names(folder: str, scan: _Scan, tops: list[str], flag: str) -> list[str]:
+    names = sorted({name for _, name, _, _ in scan.found})
+    alike: dict[str, str] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFC", name).casefold()
+        if plain in alike:
+            raise UserError(
+                f"{folder}: class folders {shown(alike[plain])!r} and {shown(name)!r} differ only in case or in how "
+                "accents are written; rename or merge them"
+            )
+        if "\n" in name or "\r" in name:
+            raise UserError(f"{folder}: the name of class folder {name!r} has a line break; rename it")
+        alike[plain] = name
+    if len(names) >= 2:
+        return names
+    if not names:
+        found = f"in {len(tops)} folders" if tops else "and no class folders"
+        first = f"; {shown(scan.left_out[0][0])}: {scan.left_out[0][1]}" if scan.left_out else ""
+        raise UserError(f"{folder}: found no images {found}; {flag} names a folder that has one for each class{first}")
+    inner = sorted({key.split("/")[1] for key, _, _, _ in scan.found if key.count("/") > 1})
+    hint = f"; did you mean {flag}={os.path.join(folder, names[0])}?" if len(inner) > 1 else ""
+    raise UserError(f"{folder}: found one class folder only ({shown(names[0])!r}), expected at least two{hint}")
+
+
+def listing_digest(contents: Contents) -> str:
+    """Returns a hex digest of the files' paths and sizes, in any order."""
+    digest = hashlib.sha256()
+    for item in sorted(contents.items):
+        digest.update(f"{item.key}\0{item.bytes}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

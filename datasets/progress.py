@@ -1,0 +1,68 @@
+"""A progress bar on standard error; a line now and then where that is no terminal."""
+
+import sys
+import time
+from typing import TextIO
+
+_TERMINAL_SECONDS = 0.1
+_LINE_SECONDS = 5.0
+_BAR_WIDTH = 30
+
+
+class Progress:
+    """Shows how far something is.
+
+        converting [############..................] 612/1500 images, 2310 images/s, 0:01 left
+
+    Args:
+        task: first word of the line.
+        total: how many there are; None if that is not known.
+        unit: what is counted; `MB` counts bytes and shows megabytes.
+        stream: where it is shown; standard error by default.
+    """
+
+    def __init__(self, task: str, total: int | None, unit: str = "images", stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
+        self._in_place = self._stream.isatty()
+        self._task, self._total, self._unit = task, total, unit
+        self._start = self._shown = time.perf_counter()
+        self._first: int | None = None
+        self._width = 0
+
+    def update(self, done: int) -> None:
+        """Shows that `done` of the total are done, unless that was shown just now."""
+        if self._first is None:
+            self._first = done  # a resumed download starts in the middle: that part took no time
+        now = time.perf_counter()
+        if now - self._shown >= (_TERMINAL_SECONDS if self._in_place else _LINE_SECONDS):
+            self._shown = now
+            self._print(self._line(done, now - self._start))
+
+    def close(self) -> None:
+        """Wipes the bar; what was done is told by a line of its own."""
+        if self._in_place and self._width:
+            print(f"\r{'':<{self._width}}\r", end="", file=self._stream, flush=True)
+        self._width = 0
+
+    def _line(self, done: int, seconds: float) -> str:
+        rate = (done - (self._first or 0)) / max(seconds, 1e-6)
+        line = self._task
+        if self._total and self._in_place:
+            filled = min(_BAR_WIDTH, _BAR_WIDTH * done // self._total)
+            line += f" [{'#' * filled}{'.' * (_BAR_WIDTH - filled)}]"
+        if self._unit == "MB":
+            done, total, rate = done / 1e6, (self._total or 0) / 1e6, rate / 1e6
+        else:
+            total = self._total or 0
+        line += f" {done:.0f}" + (f"/{total:.0f}" if total else "") + f" {self._unit}, {rate:.0f} {self._unit}/s"
+        if total and rate > 0:
+            left = round((total - done) / rate)
+            line += f", {left // 60}:{left % 60:02d} left"
+        return line
+
+    def _print(self, line: str) -> None:
+        if self._in_place:
+            print(f"\r{line:<{self._width}}", end="", file=self._stream, flush=True)
+            self._width = len(line)
+        else:
+            print(line, file=self._stream, flush=True)

@@ -1,0 +1,72 @@
+"""What a converter declares, so that one writer serves all of them.
+
+A converter knows where its examples come from: it lists them (`Item`: a key and a label) and says how one of them is
+loaded. Splits, shards, parallel work, quarantine, reports and files are the writer's (`datasets.writer`).
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from datasets.images import EncodedImage
+
+
+class Item(NamedTuple):
+    """One example to be.
+
+    Attributes:
+        key: what identifies it on any machine: its path below the source's folder with `/`, or its number. Splits and
+            order are drawn from it, the report and the index name it.
+        label: class, from 0; an index into the class names.
+        split: split it belongs to; None if that is to be drawn.
+        bytes: size of its file, for the number of shards; 0 if not known.
+    """
+
+    key: str
+    label: int
+    split: str | None = None
+    bytes: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What a source holds.
+
+    Attributes:
+        class_names: name of each class, by label.
+        items: the examples, in any order.
+        load: from an item to its image; raises `BadImage` with the reason if there is none. Called by several threads.
+        left_out: key and reason of what was seen to be unusable while listing.
+        ignored: how many files were passed over as no images, by their extension.
+        validation_count: size of the validation split if the user gives none; None for a tenth.
+        examples: further image files (name -> bytes), kept beside the records to try the classifier on.
+        has_files: whether keys are paths of files that the user has.
+    """
+
+    class_names: Sequence[str]
+    items: Sequence[Item]
+    load: Callable[[Item], EncodedImage]
+    left_out: Sequence[tuple[str, str]] = ()
+    ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    validation_count: int | None = None
+    examples: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    has_files: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set that can be converted.
+
+    Attributes:
+        name: first part of the shards' names, and the name under which the data set is known.
+        identity: what the records depend on (source and options), ready for JSON; two conversions with the same
+            identity and the same writer options give the same records.
+        open: gets the contents; what it needs while the records are written (extracted archives) it puts on the stack.
+        shards: number of shards of each split; None: as many as the size asks for.
+    """
+
+    name: str
+    identity: Mapping[str, Any]
+    open: Callable[[contextlib.ExitStack], Contents]
+    shards: int | None = None

@@ -1,0 +1,1 @@
+"""The layers behind `nets.layers`, one module a kind."""
