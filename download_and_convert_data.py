@@ -17,6 +17,7 @@ from datasets.convert import ConvertConfig
 def main(_: list[str]) -> None:
     config, given = scripts.config_from_flags(ConvertConfig)
 
+    scripts.start_tensorflow()
     from datasets import convert
 
     options = {name: getattr(config, name) for name in given - {"dataset_name", "dataset_dir"}}

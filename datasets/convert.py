@@ -60,7 +60,7 @@ class ConvertConfig:
             raise FlagError("--validation_fraction and --validation_count exclude each other; give one of them")
 
 
-def convert(name: str, dataset_dir: str, **options: Any) -> dict[str, Any]:
+def convert(name: str, dataset_dir: str, /, **options: Any) -> dict[str, Any]:
     """Makes a data set.
 
     Args:

@@ -68,6 +68,7 @@ def train_batches(
 
     serialized = tf.data.Dataset.range(epoch, tf.int64.max).flat_map(records_of).skip(position)
     examples = serialized.enumerate(start).map(load, num_parallel_calls=num_threads, deterministic=True)
+    _check_shape(examples)
     return examples.batch(batch_size, drop_remainder=True).prefetch(_PREFETCH)
 
 
@@ -101,6 +102,7 @@ def eval_batches(
 
     serialized = tf.data.TFRecordDataset(list(dataset.files)).enumerate()
     examples = serialized.map(load, num_parallel_calls=num_threads, deterministic=True)
+    _check_shape(examples)
     filler = _filler(examples.element_spec)
     missing = -dataset.num_samples % batch_size
     examples = examples.concatenate(tf.data.Dataset.from_tensors(filler).repeat(missing))
@@ -133,9 +135,14 @@ def _class_of(label: tf.Tensor, dataset: Dataset, labels_offset: int) -> tf.Tens
     return tf.cast(tf.where(is_class, label, records.NO_LABEL), tf.int32)
 
 
+def _check_shape(examples: tf.data.Dataset) -> None:
+    shape = examples.element_spec["image"].shape
+    if not shape.is_fully_defined():
+        raise ValueError(f"preprocess must return images of one known shape; it returns {shape}")
+
+
 def _filler(spec: dict[str, tf.TensorSpec]) -> dict[str, Any]:
-    if not spec["image"].shape.is_fully_defined():
-        raise ValueError(f"preprocess must return images of one known shape; it returns {spec['image'].shape}")
+    """What fills up the last batch of an evaluation."""
     return {
         "image": tf.zeros(spec["image"].shape, spec["image"].dtype),
         "label": tf.constant(records.NO_LABEL, tf.int32),

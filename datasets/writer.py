@@ -216,6 +216,7 @@ def _number_of_shards(items: Sequence[Item]) -> int:
 def _write_shard(
     path: str, split: str, items: Sequence[Item], load: Any, done: list[int], task: int, stop: threading.Event
 ) -> _Written:
+    """Writes the items of one shard; those that cannot be loaded are left out. Ends early when `stop` is set."""
     result = _Written(split)
     try:
         with tf.io.TFRecordWriter(path) as file:
@@ -233,8 +234,11 @@ def _write_shard(
                     if image.remark:
                         result.remarks[image.remark] += 1
                 done[task] += 1
-    except tf.errors.OpError as error:
-        raise UserError(f"cannot write {os.path.dirname(os.path.dirname(path))}: {error.message}") from error
+    except BaseException as error:
+        stop.set()
+        if isinstance(error, tf.errors.OpError):
+            raise UserError(f"cannot write {os.path.dirname(os.path.dirname(path))}: {error.message}") from error
+        raise
     result.shard = shards.scan(path)
     return result
 

@@ -83,8 +83,13 @@ def reduced_kernel(net: tf.Tensor, kernel: tuple[int, int]) -> tuple[int, int]:
     return min(height, kernel[0]), min(width, kernel[1])
 
 
-def squeeze_map(net: tf.Tensor, name: str) -> tf.Tensor:
+def squeeze_map(net: tf.Tensor, name: str, remedy: str = "global_pool=True for one answer") -> tf.Tensor:
     """[batch, 1, 1, depth] -> [batch, depth], in an op called `name`.
+
+    Args:
+      net: the classifier's output.
+      name: of the op.
+      remedy: what the error message suggests besides the default image size.
 
     Raises:
       ValueError: the map is larger than 1x1 because the images are larger than the network's default.
@@ -93,6 +98,6 @@ def squeeze_map(net: tf.Tensor, name: str) -> tf.Tensor:
     if (height or 1, width or 1) != (1, 1):
         raise ValueError(
             f"{net.op.name}: the classifier's output is a map of {height}x{width}, not one answer per image; use "
-            "global_pool=True for one answer, spatial_squeeze=False for the map, or the network's default image size"
+            f"{remedy}, spatial_squeeze=False for the map, or the network's default image size"
         )
     return tf.squeeze(net, [1, 2], name=name)

@@ -165,7 +165,9 @@ def _auxiliary_logits(net: tf.Tensor, num_classes: int, depth: Depth, spatial_sq
             scope=f"Conv2d_2a_{height}x{width}",
         )
         logits = classifier(net, num_classes, "Conv2d_2b_1x1", weights_initializer=truncated_normal(0.001))
-        return squeeze_map(logits, "SpatialSqueeze") if spatial_squeeze else logits
+        if spatial_squeeze:
+            logits = squeeze_map(logits, "SpatialSqueeze", "create_aux_logits=False for none")
+        return logits
 
 
 @registry.network(

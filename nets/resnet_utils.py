@@ -26,6 +26,28 @@ class Block(NamedTuple):
     args: Sequence[Mapping[str, Any]]
 
 
+# Units with bottlenecks of 64, 128, 256 and 512 channels, by number of layers.
+UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
+BASE_DEPTHS = (64, 128, 256, 512)
+_STRIDES = (2, 2, 2, 1)
+
+
+def bottleneck_block(
+    scope: str, unit_fn: Callable[..., tf.Tensor], base_depth: int, num_units: int, stride: int
+) -> Block:
+    """A block of bottleneck units with `4 * base_depth` output channels; the last unit has the stride."""
+    unit = {"depth": base_depth * 4, "depth_bottleneck": base_depth, "stride": 1}
+    return Block(scope, unit_fn, [unit] * (num_units - 1) + [{**unit, "stride": stride}])
+
+
+def standard_blocks(
+    make_block: Callable[[str, int, int, int], Block], layers: int, base_depths: Sequence[int] = BASE_DEPTHS
+) -> list[Block]:
+    """The four blocks, `block1` ... `block4`, of a ResNet with 50, 101, 152 or 200 layers."""
+    rows = zip(base_depths, UNITS[layers], _STRIDES, strict=True)
+    return [make_block(f"block{i}", *row) for i, row in enumerate(rows, start=1)]
+
+
 def subsample(inputs: tf.Tensor, factor: int, scope: str | None = None) -> tf.Tensor:
     """Keeps every `factor`-th pixel of [batch, height, width, channels], from the first on."""
     if factor == 1:

@@ -12,16 +12,6 @@ from nets.blocks import Outputs
 
 resnet_arg_scope = resnet_utils.resnet_arg_scope
 
-# Units with bottlenecks of 64, 128, 256 and 512 channels.
-_UNITS = {
-    "resnet_v1_50": (3, 4, 6, 3),
-    "resnet_v1_101": (3, 4, 23, 3),
-    "resnet_v1_152": (3, 8, 36, 3),
-    "resnet_v1_200": (3, 24, 36, 3),
-}
-_BASE_DEPTHS = (64, 128, 256, 512)
-_STRIDES = (2, 2, 2, 1)
-
 
 @slim.add_arg_scope
 def bottleneck(
@@ -72,8 +62,7 @@ def bottleneck(
 
 def resnet_v1_block(scope: str, base_depth: int, num_units: int, stride: int) -> resnet_utils.Block:
     """A block of units with `4 * base_depth` output channels; the last unit has the stride."""
-    unit = {"depth": base_depth * 4, "depth_bottleneck": base_depth, "stride": 1}
-    return resnet_utils.Block(scope, bottleneck, [unit] * (num_units - 1) + [{**unit, "stride": stride}])
+    return resnet_utils.bottleneck_block(scope, bottleneck, base_depth, num_units, stride)
 
 
 def resnet_v1(
@@ -93,8 +82,8 @@ def resnet_v1(
 
     He et al. 2015, Deep residual learning for image recognition, https://arxiv.org/abs/1512.03385
 
-    Without `global_pool`, `spatial_squeeze` and `num_classes` it is a dense feature extractor. Then choose sides that are
-    a multiple of 32 plus 1 (of `output_stride` plus 1): the maps' corners lie on the image's corners.
+    Without `global_pool`, `spatial_squeeze` and `num_classes` it is a dense feature extractor. Then choose sides that
+    are a multiple of 32 plus 1 (of `output_stride` plus 1): the maps' corners lie on the image's corners.
 
     Args:
       inputs: float32 [batch, height, width, 3]; without the root block a map of any depth.
@@ -132,16 +121,14 @@ def resnet_v1(
                 net = slim.max_pool2d(net, [3, 3], stride=2, scope="pool1")
             net = resnet_utils.stack_blocks_dense(net, blocks, output_stride, store_non_strided_activations)
             end_points = dict(slim.utils.convert_collection_to_dict(collection))
-            net = resnet_utils.classify(
-                net, end_points, variable_scope.name, num_classes, global_pool, spatial_squeeze
-            )
+            net = resnet_utils.classify(net, end_points, variable_scope.name, num_classes, global_pool, spatial_squeeze)
     return net, end_points
 
 
 resnet_v1.default_image_size = 224
 
 
-_DOC = """{title}.
+_DOC = """ResNet v1 with {layers} layers.
 
     {accuracy}He et al. 2015, https://arxiv.org/abs/1512.03385
 
@@ -163,7 +150,9 @@ _DOC = """{title}.
     """
 
 
-def _make(name: str, title: str, accuracy: str = "", **facts: Any):
+def _make(layers: int, accuracy: str = "", **facts: Any):
+    name = f"resnet_v1_{layers}"
+
     def resnet(
         inputs: tf.Tensor,
         num_classes: int | None = None,
@@ -177,11 +166,8 @@ def _make(name: str, title: str, accuracy: str = "", **facts: Any):
         reuse: bool | None = None,
         scope: str = name,
     ) -> Outputs:
-        depths = [max(int(depth * depth_multiplier), min_base_depth) for depth in _BASE_DEPTHS]
-        blocks = [
-            resnet_v1_block(f"block{i}", *block)
-            for i, block in enumerate(zip(depths, _UNITS[name], _STRIDES, strict=True), start=1)
-        ]
+        depths = [max(int(depth * depth_multiplier), min_base_depth) for depth in resnet_utils.BASE_DEPTHS]
+        blocks = resnet_utils.standard_blocks(resnet_v1_block, layers, depths)
         return resnet_v1(
             inputs,
             blocks,
@@ -197,7 +183,7 @@ def _make(name: str, title: str, accuracy: str = "", **facts: Any):
         )
 
     resnet.__name__ = resnet.__qualname__ = name
-    resnet.__doc__ = _DOC.format(title=title, accuracy=accuracy)
+    resnet.__doc__ = _DOC.format(layers=layers, accuracy=accuracy)
     return registry.network(
         name,
         image_size=resnet_v1.default_image_size,
@@ -220,7 +206,7 @@ def _published(layers: int, top1: float, top5: float) -> dict[str, Any]:
     }
 
 
-resnet_v1_50 = _make("resnet_v1_50", "ResNet v1 with 50 layers", **_published(50, 75.2, 92.2))
-resnet_v1_101 = _make("resnet_v1_101", "ResNet v1 with 101 layers", **_published(101, 76.4, 92.9))
-resnet_v1_152 = _make("resnet_v1_152", "ResNet v1 with 152 layers", **_published(152, 76.8, 93.2))
-resnet_v1_200 = _make("resnet_v1_200", "ResNet v1 with 200 layers")
+resnet_v1_50 = _make(50, **_published(50, 75.2, 92.2))
+resnet_v1_101 = _make(101, **_published(101, 76.4, 92.9))
+resnet_v1_152 = _make(152, **_published(152, 76.8, 93.2))
+resnet_v1_200 = _make(200)

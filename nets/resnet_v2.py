@@ -11,16 +11,6 @@ from nets.blocks import Outputs
 
 resnet_arg_scope = resnet_utils.resnet_arg_scope
 
-# Units with bottlenecks of 64, 128, 256 and 512 channels.
-_UNITS = {
-    "resnet_v2_50": (3, 4, 6, 3),
-    "resnet_v2_101": (3, 4, 23, 3),
-    "resnet_v2_152": (3, 8, 36, 3),
-    "resnet_v2_200": (3, 24, 36, 3),
-}
-_BASE_DEPTHS = (64, 128, 256, 512)
-_STRIDES = (2, 2, 2, 1)
-
 
 @slim.add_arg_scope
 def bottleneck(
@@ -61,8 +51,7 @@ def bottleneck(
 
 def resnet_v2_block(scope: str, base_depth: int, num_units: int, stride: int) -> resnet_utils.Block:
     """A block of units with `4 * base_depth` output channels; the last unit has the stride."""
-    unit = {"depth": base_depth * 4, "depth_bottleneck": base_depth, "stride": 1}
-    return resnet_utils.Block(scope, bottleneck, [unit] * (num_units - 1) + [{**unit, "stride": stride}])
+    return resnet_utils.bottleneck_block(scope, bottleneck, base_depth, num_units, stride)
 
 
 def resnet_v2(
@@ -81,8 +70,8 @@ def resnet_v2(
 
     He et al. 2016, Identity mappings in deep residual networks, https://arxiv.org/abs/1603.05027
 
-    Without `global_pool`, `spatial_squeeze` and `num_classes` it is a dense feature extractor. Then choose sides that are
-    a multiple of 32 plus 1 (of `output_stride` plus 1): the maps' corners lie on the image's corners.
+    Without `global_pool`, `spatial_squeeze` and `num_classes` it is a dense feature extractor. Then choose sides that
+    are a multiple of 32 plus 1 (of `output_stride` plus 1): the maps' corners lie on the image's corners.
 
     Args:
       inputs: float32 [batch, height, width, 3]; without the root block a map of any depth.
@@ -123,16 +112,14 @@ def resnet_v2(
             # The last unit's sum is still raw.
             net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope="postnorm")
             end_points = dict(slim.utils.convert_collection_to_dict(collection))
-            net = resnet_utils.classify(
-                net, end_points, variable_scope.name, num_classes, global_pool, spatial_squeeze
-            )
+            net = resnet_utils.classify(net, end_points, variable_scope.name, num_classes, global_pool, spatial_squeeze)
     return net, end_points
 
 
 resnet_v2.default_image_size = 224
 
 
-_DOC = """{title}.
+_DOC = """ResNet v2 with {layers} layers.
 
     {accuracy}He et al. 2016, https://arxiv.org/abs/1603.05027
 
@@ -151,11 +138,10 @@ _DOC = """{title}.
     """
 
 
-def _make(name: str, title: str, accuracy: str = "", **facts: Any):
-    blocks = [
-        resnet_v2_block(f"block{i}", *block)
-        for i, block in enumerate(zip(_BASE_DEPTHS, _UNITS[name], _STRIDES, strict=True), start=1)
-    ]
+def _make(layers: int, accuracy: str = "", **facts: Any):
+    name = f"resnet_v2_{layers}"
+
+    blocks = resnet_utils.standard_blocks(resnet_v2_block, layers)
 
     def resnet(
         inputs: tf.Tensor,
@@ -181,7 +167,7 @@ def _make(name: str, title: str, accuracy: str = "", **facts: Any):
         )
 
     resnet.__name__ = resnet.__qualname__ = name
-    resnet.__doc__ = _DOC.format(title=title, accuracy=accuracy)
+    resnet.__doc__ = _DOC.format(layers=layers, accuracy=accuracy)
     return registry.network(
         name,
         image_size=resnet_v2.default_image_size,
@@ -206,9 +192,7 @@ def _published(layers: int, top1: float, top5: float) -> dict[str, Any]:
     }
 
 
-resnet_v2_50 = _make("resnet_v2_50", "ResNet v2 with 50 layers", **_published(50, 75.6, 92.8))
-resnet_v2_101 = _make("resnet_v2_101", "ResNet v2 with 101 layers", **_published(101, 77.0, 93.7))
-resnet_v2_152 = _make("resnet_v2_152", "ResNet v2 with 152 layers", **_published(152, 77.8, 94.1))
-resnet_v2_200 = _make(
-    "resnet_v2_200", "ResNet v2 with 200 layers", "79.9 % top-1, 95.2 % top-5 on ImageNet. ", top1=79.9, top5=95.2
-)
+resnet_v2_50 = _make(50, **_published(50, 75.6, 92.8))
+resnet_v2_101 = _make(101, **_published(101, 77.0, 93.7))
+resnet_v2_152 = _make(152, **_published(152, 77.8, 94.1))
+resnet_v2_200 = _make(200, "79.9 % top-1, 95.2 % top-5 on ImageNet. ", top1=79.9, top5=95.2)

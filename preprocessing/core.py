@@ -19,6 +19,10 @@ from typing import Any
 import tensorflow as tf
 
 OPS: dict[str, Callable[..., "Op"]] = {}
+
+# Nothing here needs AutoGraph, and its conversion of all that a `tf.data` map calls takes over a second.
+traced_as_is = tf.autograph.experimental.do_not_convert
+
 _INT32_MAX = 2**31 - 1
 
 
@@ -37,6 +41,7 @@ class Op:
     # is decoded: (int32 shape [3], seed, **arguments) -> int32 [4] of y, x, height, width.
     find_window: Callable[..., tf.Tensor] | None = None
 
+    @traced_as_is
     def __call__(self, image: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         image = tf.convert_to_tensor(image)
         if not self.random:
@@ -207,6 +212,7 @@ class Recipe:
         steps = self.steps(height, width, is_training, **options)
         return (*steps, *(extra_ops if is_training else ()), self.normalize)
 
+    @traced_as_is
     def __call__(
         self,
         image: tf.Tensor,

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing import recipes
-from preprocessing.core import Op, byte_range, cut_window, op_seeds, run
+from preprocessing.core import Op, byte_range, cut_window, op_seeds, run, traced_as_is
 
 # A JPEG's colour is stored at half resolution and smoothed as it is scaled up, so a pixel at the rim of a decoded
 # window needs the one beside it to come out as it does in the whole image.
@@ -16,6 +16,7 @@ _JPEG_MARGIN = 1
 _PNG_START = b"\x89PNG"
 
 
+@traced_as_is
 def decode(encoded: tf.Tensor, channels: int = 3) -> tf.Tensor:
     """Decodes an image.
 
@@ -58,6 +59,7 @@ def _to_gray(image: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round(gray), tf.uint8)
 
 
+@traced_as_is
 def decode_window(encoded: tf.Tensor, channels: int, op: Op, seed: tf.Tensor | None = None) -> tf.Tensor:
     """Decodes what `op`, an op that cuts a window, would leave of the image; pixel for pixel the same.
 
@@ -94,6 +96,7 @@ def _is_gray_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     return tf.logical_and(tf.io.is_jpeg(encoded), _decodes_to_gray(encoded))
 
 
+@traced_as_is
 def preprocess_encoded(
     encoded: tf.Tensor,
     name: str,

@@ -11,6 +11,7 @@ import tensorflow as tf
 from nets.network import Network
 
 _PICTURES = 16
+_VALUES = 20_000  # of a tensor that go into a histogram: all of a large network's would take longer than many steps
 
 
 class TrainSummaries:
@@ -41,10 +42,10 @@ class TrainSummaries:
         """Writes the distributions of all end points on a batch and of all variables."""
         with self._writer.as_default(step):
             for key, end_point in self._forward(images).items():
-                tf.summary.histogram(f"activations/{key}", end_point)
+                tf.summary.histogram(f"activations/{key}", _some(end_point))
                 tf.summary.scalar(f"sparsity/{key}", tf.math.zero_fraction(end_point))
             for name, variable in self._network.variables_by_name.items():
-                tf.summary.histogram(name, variable)
+                tf.summary.histogram(name, _some(variable))
 
     def close(self) -> None:
         """Writes what is left."""
@@ -55,6 +56,12 @@ class TrainSummaries:
         return {
             key: tf.cast(value, tf.float32) for key, value in self._network(images, batch_statistics=True)[1].items()
         }
+
+
+def _some(values: tf.Tensor) -> tf.Tensor:
+    """Evenly spaced values of a tensor, at most about `_VALUES`."""
+    flat = tf.reshape(values, [-1])
+    return flat[:: max(1, flat.shape[0] // _VALUES)]
 
 
 def write_scalars(folder: str, step: int, values: Mapping[str, float]) -> None:

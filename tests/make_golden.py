@@ -77,7 +77,9 @@ class Graph:
         """Fetches with the variables set to `values`; through the initializers, so that nothing is added."""
         config = v1.ConfigProto(intra_op_parallelism_threads=2)
         with v1.Session(graph=self.graph, config=config) as session:
-            feeds = {v.initializer.inputs[1]: values(v.name.removesuffix(":0"), v.shape.as_list()) for v in self.variables}
+            feeds = {
+                v.initializer.inputs[1]: values(v.name.removesuffix(":0"), v.shape.as_list()) for v in self.variables
+            }
             session.run([v.initializer for v in self.variables], feeds)
             return session.run(fetches, None if images is None else {self.images: images})
 

@@ -12,6 +12,8 @@ def preprocess_fn(
 ) -> Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]:
     """Returns the map of the input pipeline: (encoded image, seed) -> float32 [image_size, image_size, channels]."""
 
+    # Without AutoGraph: nothing here branches on tensors in Python, and converting the source costs start-up time.
+    @tf.autograph.experimental.do_not_convert
     def preprocess(encoded: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         return encoded_lib.preprocess_encoded(
             encoded, recipe, image_size, image_size, is_training=is_training, channels=channels, seed=seed

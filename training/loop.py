@@ -59,7 +59,9 @@ def train(config: TrainConfig, given: frozenset[str] = frozenset()) -> None:
             "Nothing to do: the run is at step %d of --max_number_of_steps=%d", start.step, config.max_number_of_steps
         )
         return
-    Trainer(config, given, dataset, info, network, start).run()
+    batches = _train_batches(config, info, dataset, start.step, config.seed)
+    # From here on images are read and decoded on other threads, while variables are made and the step is traced.
+    Trainer(config, given, dataset, info, network, start, iter(batches)).run()
 
 
 def _model_info(config: TrainConfig, dataset: Any) -> ModelInfo:
@@ -91,6 +93,23 @@ def _model_info(config: TrainConfig, dataset: Any) -> ModelInfo:
     )
 
 
+def _train_batches(config: TrainConfig, info: ModelInfo, dataset: Any, first_step: int, seed: int) -> tf.data.Dataset:
+    """The batches of a run from step `first_step` on."""
+    batches = input_pipeline.train_batches(
+        dataset,
+        inputs.preprocess_fn(info.preprocessing_name, info.image_size, info.channels, is_training=True),
+        batch_size=config.batch_size,
+        seed=seed,
+        start_step=first_step,
+        labels_offset=config.labels_offset,
+        num_readers=config.num_readers,
+        num_threads=config.num_preprocessing_threads,
+    )
+    options = tf.data.Options()
+    options.experimental_warm_start = True  # start at iter(), not when the first batch is asked for
+    return batches.with_options(options)
+
+
 class Trainer:
     """One training run: its variables, its compiled step, and what it writes."""
 
@@ -102,7 +121,9 @@ class Trainer:
         info: ModelInfo,
         network: Network,
         start: Start,
+        batches: Iterator[dict[str, tf.Tensor]],
     ):
+        self._batches = batches
         self.config, self.dataset, self.info, self.network, self.start = config, dataset, info, network, start
         network.initialize({name: start.values[name] for name in network.shapes if name in start.values})
         self.global_step = tf.Variable(start.step, dtype=tf.int64, trainable=False, name="global_step")
@@ -141,10 +162,12 @@ class Trainer:
         )
         progress = Progress(first, config.max_number_of_steps, config.batch_size)
         summaries = TrainSummaries(config.train_dir, self.network)
+        train_step.get_concrete_function(self._batches.element_spec["image"], self._batches.element_spec["label"])
         began = saved = summarised = time.monotonic()
         step, scalars = first, {}
         with _Signals(self):
-            for images, labels in self._batches(first):
+            for batch in self._batches:
+                images, labels = batch["image"], batch["label"]
                 scalars = train_step(images, labels)
                 step += 1
                 self._remember(images, labels)
@@ -181,21 +204,6 @@ class Trainer:
 
     def _is_last(self, step: int) -> bool:
         return step == self.config.max_number_of_steps or self._stop_signal is not None
-
-    def _batches(self, first: int, seed: int | None = None) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        config, info = self.config, self.info
-        preprocess = inputs.preprocess_fn(info.preprocessing_name, info.image_size, info.channels, is_training=True)
-        batches = input_pipeline.train_batches(
-            self.dataset,
-            preprocess,
-            batch_size=config.batch_size,
-            seed=config.seed if seed is None else seed,
-            start_step=first,
-            labels_offset=config.labels_offset,
-            num_readers=config.num_readers,
-            num_threads=config.num_preprocessing_threads,
-        )
-        return ((batch["image"], batch["label"]) for batch in batches)
 
     def _remember(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         self._recent.append((images, labels))
@@ -272,10 +280,8 @@ class Trainer:
 
     def _recompute_averages(self) -> None:
         per_epoch = math.ceil(self.dataset.num_samples / self.config.batch_size)
-        batches = self._batches(0, seed=self.config.seed + 1)
-        count = self.batch_norm.recompute(
-            images for _, (images, _) in zip(range(min(RECOMPUTE_BATCHES, per_epoch)), batches, strict=False)
-        )
+        batches = _train_batches(self.config, self.info, self.dataset, 0, self.config.seed + 1)
+        count = self.batch_norm.recompute(batch["image"] for batch in batches.take(min(RECOMPUTE_BATCHES, per_epoch)))
         logging.info("Batch norm: averages recomputed from %d training batches", count)
 
     def _finish(self, step: int, scalars: Mapping[str, tf.Tensor], summaries: TrainSummaries, seconds: float) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import pathlib
+import struct
+import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -43,3 +45,14 @@ def photos(tmp_path: pathlib.Path, encoded: Callable[..., bytes]) -> pathlib.Pat
         for k in range(count):
             (folder / name / f"{k}.jpg").write_bytes(encoded(10 * label + k))
     return folder
+
+
+@pytest.fixture(scope="session")
+def bomb() -> bytes:
+    """A PNG file that says it has 30,000 x 30,000 pixels; its checksums are right."""
+    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

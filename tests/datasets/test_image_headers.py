@@ -39,7 +39,7 @@ def test_jpeg_cut_anywhere_is_found(encoded):
     thumbnail = encoded(2)  # has an end marker of its own, inside the header
     data = encoded(1, exif=b"Exif\x00\x00" + thumbnail)
     for end in range(3, len(data) - 1):
-        with pytest.raises(BadImage, match="truncated JPEG|damaged JPEG"):
+        with pytest.raises(BadImage, match=r"truncated JPEG|damaged JPEG"):
             read_jpeg(data[:end])
 
 
@@ -60,17 +60,17 @@ def test_png_is_plain_unless_transparent_or_deep(encoded, mode, remark):
 def test_png_cut_anywhere_or_with_a_wrong_byte_is_found(encoded):
     data = encoded(1, "PNG")
     for end in range(8, len(data)):
-        with pytest.raises(BadImage, match="truncated PNG"):
+        with pytest.raises(BadImage, match=r"truncated PNG"):
             read_png(data[:end])
     position = data.index(b"IDAT") + 20
-    with pytest.raises(BadImage, match="checksum of its IDAT chunk"):
+    with pytest.raises(BadImage, match=r"checksum of its IDAT chunk"):
         read_png(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
 
 
 def test_png_of_no_pixels_is_damaged():
     header = struct.pack(">IIBBBBB", 0, 4, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
-    with pytest.raises(BadImage, match="0x4 pixels"):
+    with pytest.raises(BadImage, match=r"0x4 pixels"):
         read_png(b"\x89PNG\r\n\x1a\n" + chunk)
 
 

@@ -13,13 +13,13 @@ def features(**more):
 
 def test_an_example_has_slims_five_features_and_no_other():
     proto = dataset_utils.image_to_tfexample(b"data", b"jpg", 20, 30, 7)
-    found = {key: list(feature.WhichOneof("kind") for _ in [0]) for key, feature in proto.features.feature.items()}
+    found = {key: feature.WhichOneof("kind") for key, feature in proto.features.feature.items()}
     assert found == {
-        "image/encoded": ["bytes_list"],
-        "image/format": ["bytes_list"],
-        "image/class/label": ["int64_list"],
-        "image/height": ["int64_list"],
-        "image/width": ["int64_list"],
+        "image/encoded": "bytes_list",
+        "image/format": "bytes_list",
+        "image/class/label": "int64_list",
+        "image/height": "int64_list",
+        "image/width": "int64_list",
     }
     values = proto.features.feature
     assert values["image/encoded"].bytes_list.value == [b"data"]
@@ -70,7 +70,9 @@ def test_decoder_gives_slims_items(encoded, pixels):
     boxes = {side: records.float_feature([k / 10, k / 5]) for k, side in enumerate(records.BOX_SIDES)}
     for key in records.OBJECT_LABELS:  # Slim wrote one and read the other
         more = {records.LABEL_TEXT: records.bytes_feature(b"tench"), key: records.int64_feature([4, 4])}
-        serialized = tf.constant(features(**{records.ENCODED: records.bytes_feature(encoded(1, "PNG"))}, **boxes, **more))
+        serialized = tf.constant(
+            features(**{records.ENCODED: records.bytes_feature(encoded(1, "PNG"))}, **boxes, **more)
+        )
         image, label, text, bbox, objects = decoder.decode(serialized)
         np.testing.assert_array_equal(image, pixels(1))
         assert (label.numpy(), text.numpy(), objects.numpy().tolist()) == (4, b"tench", [4, 4])

@@ -75,15 +75,15 @@ def test_truncated_file_is_named(tmp_path):
 def test_other_files_are_no_tfrecords(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"\xff\xd8\xff not records at all")
-    with pytest.raises(UserError, match="x is not a TFRecord file"):
+    with pytest.raises(UserError, match=r"x is not a TFRecord file"):
         shards.scan(str(path))
-    with pytest.raises(UserError, match="cannot read .*missing: No such file"):
+    with pytest.raises(UserError, match=r"cannot read .*missing: No such file"):
         shards.scan(os.fspath(tmp_path / "missing"))
 
 
 def test_missing_and_mixed_shards_are_found():
     shards.check_complete(["a_train_00000-of-00002.tfrecord", "a_train_00001-of-00002.tfrecord"], "DIR")
-    with pytest.raises(UserError, match="DIR lacks 1 of the 3 shards of split 'train', the first is number 00001"):
+    with pytest.raises(UserError, match=r"DIR lacks 1 of the 3 shards of split 'train', the first is number 00001"):
         shards.check_complete(["a_train_00000-of-00003.tfrecord", "a_train_00002-of-00003.tfrecord"], "DIR")
-    with pytest.raises(UserError, match="DIR mixes two conversions of split 'train': files of 1 and of 2 shards"):
+    with pytest.raises(UserError, match=r"DIR mixes two conversions of split 'train': files of 1 and of 2 shards"):
         shards.check_complete(["a_train_00000-of-00002.tfrecord", "a_train_00000-of-00001.tfrecord"], "DIR")

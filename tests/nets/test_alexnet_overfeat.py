@@ -20,6 +20,11 @@ def build(name, shape, **kwargs):
         return function(v1.placeholder(tf.float32, shape), 1000, **kwargs)
 
 
+def default_shape(name, batch=1):
+    size = NETWORKS[name][0].default_image_size
+    return [batch, size, size, 3]
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "answers"),
     [("alexnet_v2", [1, 300, 400, 3], [1, 4, 7, 1000]), ("overfeat", [1, 281, 281, 3], [1, 2, 2, 1000])],
@@ -37,9 +42,9 @@ def test_global_pool_gives_one_answer(graph, name, size):
     assert list(end_points)[-3:] == [f"{name}/fc7", "global_pool", f"{name}/fc8"]
 
 
-@pytest.mark.parametrize(("name", "size"), [("alexnet_v2", 224), ("overfeat", 231)])
-def test_logits_op_has_slims_name(graph, name, size):
-    logits, _ = build(name, [5, size, size, 3])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_op_has_slims_name(graph, name):
+    logits, _ = build(name, default_shape(name, batch=5))
     assert logits.op.name == f"{name}/fc8/squeezed"
     assert logits.shape == [5, 1000]
 
@@ -47,7 +52,7 @@ def test_logits_op_has_slims_name(graph, name, size):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_initial_biases(graph, name):
     """0.1 where a dead ReLU would cost most, zero for the classifier."""
-    build(name, [1, 231, 231, 3])
+    build(name, default_shape(name))
     expected = {"fc6": 0.1, "fc7": 0.1, "fc8": 0.0, "conv1": 0.1 if name == "alexnet_v2" else 0.0}
     with v1.Session() as session:
         for layer, value in expected.items():
@@ -57,5 +62,5 @@ def test_initial_biases(graph, name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_default_weight_decay_is_on_all_weights(graph, name):
-    build(name, [1, 231, 231, 3])
+    build(name, default_shape(name))
     assert len(v1.get_collection(v1.GraphKeys.REGULARIZATION_LOSSES)) == 8

@@ -6,8 +6,8 @@ import pytest
 from nets import registry
 
 NAMES = registry.names()
-# More than 100 million weights to draw (vgg_16 stands for them), or a deeper copy of 101 layers: names are checked always,
-# numbers by `make test-all`.
+# More than 100 million weights to draw (vgg_16 stands for them), or a deeper copy of 101 layers. Their names and shapes
+# are checked always, their numbers by `make test-all`.
 SLOW = {"overfeat", "vgg_a", "vgg_19", "resnet_v1_152", "resnet_v1_200", "resnet_v2_152", "resnet_v2_200"}
 
 each_network = pytest.mark.parametrize("golden", NAMES, indirect=True, scope="module")

@@ -69,7 +69,7 @@ def test_unknown_name_lists_near_matches(typed, near):
 
 
 def test_a_name_is_taken_once(own_registry):
-    with pytest.raises(ValueError, match="'lenet' is already registered \\(by nets.lenet\\)"):
+    with pytest.raises(ValueError, match=r"'lenet' is already registered \(by nets\.lenet\)"):
 
         @registry.network("lenet", image_size=28)
         def another(images, num_classes, is_training):

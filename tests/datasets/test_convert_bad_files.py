@@ -1,0 +1,152 @@
+"""A folder with everything that goes wrong with photos: each is converted or told, and nothing good is lost."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from common.errors import UserError
+from datasets import dataset_factory, image_folder, images, records
+from datasets.convert import convert
+
+
+@pytest.fixture
+def corpus(photos, encoded, pixels, bomb):
+    cat = photos / "cat"
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    palette = Image.fromarray(pixels(9)).convert("P")
+    frames = [Image.fromarray(pixels(k)) for k in range(3)]
+    good = {
+        "is_a_png.jpg": encoded(40, "PNG"),
+        "is_a_jpeg": encoded(41),
+        "cmyk.jpg": encoded(Image.fromarray(pixels(42)).convert("CMYK")),
+        "deep.png": encoded(Image.fromarray(np.full([5, 7], 40000, np.uint16)), "PNG"),
+        "moving.gif": encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+        "palette.png": encoded(palette, "PNG"),
+        "palette_alpha.png": encoded(palette, "PNG", transparency=3),
+        "turned.jpg": encoded(43, exif=exif),
+        "sign.ppm": encoded(44, "PPM"),
+        "photo.webp": encoded(45, "WEBP"),
+        "scan.TIF": encoded(46, "TIFF"),
+        "old.bmp": encoded(47, "BMP"),
+    }
+    bad = {
+        "truncated.jpg": (encoded(48)[:-100], "truncated JPEG: the end of the image is missing"),
+        "truncated.png": (encoded(49, "PNG")[:-30], "truncated PNG: the end of the image is missing"),
+        "zero.jpg": (b"", "empty file"),
+        "page.jpg": (b"<!DOCTYPE html><html>404", "not an image but an HTML page"),
+        "text.png": (b"sorry", "not an image that can be read"),
+        "camera.NEF": (b"II*\x00whatever", "camera raw file; export it as JPEG"),
+    }
+    for name, data in {**good, **{name: data for name, (data, _) in bad.items()}}.items():
+        (cat / name).write_bytes(data)
+    for name in ("notes.txt", ".hidden.jpg", "Thumbs.db", ".DS_Store", "readme"):
+        (cat / name).write_bytes(b"not for conversion")
+    (photos / "LICENSE.txt").write_text("CC BY")
+    (cat / "gone.jpg").symlink_to(photos / "nowhere.jpg")
+    shutil.copy(cat / "0.jpg", os.fsencode(cat) + b"/caf\xe9.jpg")  # Latin-1, from an old archive
+    (photos / "nothing").mkdir()
+    (cat / "bomb.png").write_bytes(bomb)
+    reasons = {f"cat/{name}": reason for name, (_, reason) in bad.items()}
+    reasons["cat/gone.jpg"] = "broken link"
+    reasons["cat/bomb.png"] = "30000x30000 pixels: more than 134 million (a decompression bomb?)"
+    reasons["nothing"] = "no images in this folder"
+    return photos, len(good), reasons
+
+
+def test_each_bad_file_is_told_and_each_good_one_converted(corpus, tmp_path):
+    folder, good, reasons = corpus
+    limit = Image.MAX_IMAGE_PIXELS
+    dataset = convert("image_folder", str(tmp_path / "out"), image_dir=str(folder), validation_count=0)
+    assert limit == Image.MAX_IMAGE_PIXELS
+    report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
+    assert {entry["file"]: entry["reason"] for entry in report["left_out"]} == reasons
+    assert report["ignored_files"] == {".txt": 2, "without suffix": 1}
+    assert report["images"] == 15 + good + 1
+    assert report["encoded_anew"] == {
+        "16-bit PNG": 1,
+        "BMP": 1,
+        "CMYK JPEG": 1,
+        "GIF, first frame": 1,
+        "PPM": 1,
+        "TIFF": 1,
+        "WEBP": 1,
+        "rotated by EXIF": 1,
+        "transparent PNG": 1,
+    }
+    assert dataset["splits"]["train"]["examples_per_class"] == [6 + good + 1, 5, 4]
+    names = (tmp_path / "out" / "train_files.txt").read_bytes().splitlines()
+    assert b"cat/caf\xe9.jpg" in names
+    assert all(os.path.exists(os.path.join(os.fsencode(folder), name)) for name in names)
+
+
+def test_everything_written_is_read_by_tensorflow(corpus, tmp_path):
+    folder, _, _ = corpus
+    convert("image_folder", str(tmp_path / "out"), image_dir=str(folder), validation_count=0)
+    files = dataset_factory.get_dataset(None, "train", str(tmp_path / "out")).files
+    for serialized in tf.data.TFRecordDataset(list(files)):
+        proto = tf.train.Example.FromString(serialized.numpy()).features.feature
+        image = tf.io.decode_image(proto[records.ENCODED].bytes_list.value[0], channels=3)
+        size = [proto[key].int64_list.value[0] for key in (records.HEIGHT, records.WIDTH)]
+        assert image.shape == [*size, 3]
+        assert proto[records.FORMAT].bytes_list.value[0] in (b"jpg", b"png")
+
+
+def test_class_folders_that_differ_in_case_only(photos, tmp_path):
+    shutil.copytree(photos / "cat", photos / "Cat")
+    with pytest.raises(
+        UserError, match=r"class folders 'Cat' and 'cat' differ only in case or in how accents are written"
+    ):
+        convert("image_folder", str(tmp_path / "out"), image_dir=str(photos))
+
+
+def test_bad_files_do_not_move_good_ones_between_splits(photos, tmp_path):
+    before = convert("image_folder", str(tmp_path / "a"), image_dir=str(photos))
+    validation = (tmp_path / "a" / "validation_files.txt").read_text().splitlines()
+    train = (tmp_path / "a" / "train_files.txt").read_text().splitlines()
+    (photos / train[0]).write_bytes(b"")
+    after = convert("image_folder", str(tmp_path / "b"), image_dir=str(photos))
+    assert (tmp_path / "b" / "validation_files.txt").read_text().splitlines() == validation
+    assert (tmp_path / "b" / "train_files.txt").read_text().splitlines() == train[1:]
+    assert after["splits"]["validation"]["fingerprint"] == before["splits"]["validation"]["fingerprint"]
+
+
+def test_bad_files_do_not_empty_a_split(photos, tmp_path):
+    """The validation image of a class turns out to be unreadable: another one takes its place."""
+    convert("image_folder", str(tmp_path / "a"), image_dir=str(photos))
+    for name in (tmp_path / "a" / "validation_files.txt").read_text().splitlines():
+        (photos / name).write_bytes(b"")
+    dataset = convert("image_folder", str(tmp_path / "b"), image_dir=str(photos))
+    assert dataset["splits"]["validation"]["examples_per_class"] == [1, 1, 1]
+    dataset = convert("image_folder", str(tmp_path / "c"), image_dir=str(photos), validation_count=5)
+    assert dataset["splits"]["validation"]["examples"] == 5
+
+
+def test_class_without_a_readable_image_is_left_out(photos, tmp_path):
+    for path in (photos / "dog").iterdir():
+        path.write_bytes(b"")
+    dataset = convert("image_folder", str(tmp_path / "out"), image_dir=str(photos))
+    assert dataset["class_names"] == ["cat", "emu"]
+    assert (tmp_path / "out" / "labels.txt").read_text() == "0:cat\n1:emu\n"
+    counts = np.sum([entry["examples_per_class"] for entry in dataset["splits"].values()], axis=0)
+    assert counts.tolist() == [6, 4]
+
+
+def test_no_readable_image_at_all(photos, tmp_path):
+    for path in photos.glob("*/*"):
+        path.write_bytes(b"<html>")
+    with pytest.raises(
+        UserError, match=r"none of the 15 images can be read; the first: .*: not an image but an HTML page"
+    ):
+        convert("image_folder", str(tmp_path / "out"), image_dir=str(photos))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_vanishes_is_told(tmp_path):
+    with pytest.raises(images.BadImage, match=r"cannot be read: No such file"):
+        image_folder.load(str(tmp_path / "gone.jpg"))
