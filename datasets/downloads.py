@@ -125,7 +125,7 @@ def _receive(response: Any, part: str, start: int) -> None:
     total = start + int(length) if length else None
     etag = response.headers.get("ETag", "")
     validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
-    progress, done = Progress("downloading", total, "MB"), start
+    progress, done = Progress("downloading", total, "MB", start), start
     try:
         with open(part + ".etag", "w", encoding="utf-8") as file:
             file.write(validator)

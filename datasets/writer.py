@@ -18,7 +18,6 @@ import os
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any
@@ -28,7 +27,7 @@ from absl import logging
 
 from common.errors import UserError
 from common.files import write_json
-from datasets import conversion_report, dataset_utils, folders, images, records, shards, splits
+from datasets import conversion_report, dataset_utils, folders, images, records, shards, splits, targets
 from datasets.image_headers import BadImage
 from datasets.progress import Progress
 from datasets.sources import Contents, Item, Source
@@ -85,7 +84,7 @@ def write(source: Source, dataset_dir: str, options: WriteOptions) -> dict[str, 
         UserError: the folder holds something else, no image can be read, the disk is full.
     """
     made_from = {"source": dict(source.identity), **options.identity()}
-    existing = folders.check_target(dataset_dir, source, made_from, options.overwrite)
+    existing = targets.check_target(dataset_dir, source, made_from, options.overwrite)
     if existing:
         logging.info("%s already holds this data set; nothing to do (--overwrite makes it anew).", dataset_dir)
         return existing
@@ -99,7 +98,7 @@ def write(source: Source, dataset_dir: str, options: WriteOptions) -> dict[str, 
         dataset = _describe(source.name, contents, written, made_from)
         report = conversion_report.build(dataset, contents, written, time.perf_counter() - start)
         _write_side_files(staging, contents, written, dataset, report)
-        folders.publish(staging, dataset_dir, source.name)
+        targets.publish(staging, dataset_dir, source.name)
     for line in conversion_report.lines(dataset, report, dataset_dir):
         logging.info("%s", line)
     return dataset
@@ -109,11 +108,12 @@ def write(source: Source, dataset_dir: str, options: WriteOptions) -> dict[str, 
 def _staging(dataset_dir: str) -> Iterator[str]:
     """A folder below `dataset_dir` for what is not complete; gone afterwards, whatever happens."""
     existed = os.path.isdir(dataset_dir)
-    staging = os.path.join(dataset_dir, f"{folders.STAGING}{uuid.uuid4().hex[:8]}")
+    staging = targets.staging_path(dataset_dir)
     try:
         os.makedirs(staging)
     except OSError as error:
         raise UserError(f"cannot write into {dataset_dir}: {error.strerror}") from error
+    targets.clear_unfinished(dataset_dir, keep=staging)
     try:
         yield staging
     finally:

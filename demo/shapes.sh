@@ -17,7 +17,7 @@ run python download_and_convert_data.py --dataset_name=shapes --shapes_task=targ
 
 say "2. A checkpoint to start from: a network trained on the source shapes"
 run python train_image_classifier.py --dataset_dir="$OUT/source" --train_dir="$OUT/pretrained" $NET $RATES \
-    --learning_rate=0.01 --max_number_of_steps=300 --log_every_n_steps=50
+    --learning_rate=0.01 --max_number_of_steps=900 --log_every_n_steps=100
 
 say "3. Fine-tune it on the target shapes: first the new head alone ..."
 run python train_image_classifier.py --dataset_dir="$OUT/target" --train_dir="$OUT/head" $NET $RATES \
@@ -33,6 +33,6 @@ run python eval_image_classifier.py --checkpoint_path="$OUT/all"
 
 say "5. Export for TensorFlow Serving, and classify image files with the export"
 run python export_saved_model.py --checkpoint_path="$OUT/all" --export_dir="$OUT/export"
-run python classify_images.py --saved_model="$OUT/export" "$OUT"/target/examples/*
+run python classify_images.py --saved_model="$OUT/export" "$OUT/target/examples"
 
 say "Done. What there is to look at: tensorboard --logdir $OUT"

@@ -11,7 +11,7 @@ from common.errors import UserError
 from exporting.config import ClassifyConfig
 from exporting.saved_model import versions
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
 def classify(config: ClassifyConfig, paths: Sequence[str]) -> None:
@@ -90,7 +90,10 @@ def _call(signature: Any, contents: dict[str, bytes]) -> dict[str, dict[str, lis
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    return error.message.splitlines()[0].strip() if error.message else type(error).__name__
+    """What the decoder said, without the graph's part of the message."""
+    lines = [line.strip() for line in (error.message or "").splitlines()]
+    said = [line for line in lines if line and not line.startswith(("Graph execution", "Detected at", "[[", "{{", "<stack"))]
+    return said[0] if said else type(error).__name__
 
 
 def _as_text(path: str, answer: dict[str, list] | str, config: ClassifyConfig, width: int) -> str:

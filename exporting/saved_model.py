@@ -1,8 +1,10 @@
 """Publishing a classifier as a SavedModel for TensorFlow Serving: whole, checked and warmed up, or not at all."""
 
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -40,7 +42,8 @@ def export(config: ExportConfig, given: frozenset[str] = frozenset()) -> str:
         with tempfile.TemporaryDirectory() as folder:
             classifier = Classifier(model, names, config.top_k, folder)
             saved = os.path.join(unpublished, "model")
-            tf.saved_model.save(classifier, saved, signatures=classifier.signatures())
+            with _quiet():
+                tf.saved_model.save(classifier, saved, signatures=classifier.signatures())
         difference = check(saved, model, classifier, encoded)
         _write_extras(saved, model, encoded, difference)
         version = _publish(saved, config.export_dir)
@@ -55,6 +58,17 @@ def export(config: ExportConfig, given: frozenset[str] = frozenset()) -> str:
     logging.info("  saved_model_cli show --dir %s --all", version)
     logging.info("  python classify_images.py --saved_model=%s PHOTOS", config.export_dir)
     return version
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Holds back what TensorFlow says of its own steps (renamed inputs, sharding, assets, fingerprint)."""
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def _said_of_model(config: ExportConfig, given: frozenset[str]) -> dict[str, Any]:

@@ -20,6 +20,15 @@ _SLIM_TRUNCATION = 1.3
 _TRUNCATED_STDDEV = 0.87962566103423978
 _HALF_TYPES = (tf.float16, tf.bfloat16)
 
+_GLOROT = (_v1.variance_scaling_initializer, _v1.glorot_uniform_initializer, _v1.glorot_normal_initializer)
+_RANDOM = (
+    _v1.truncated_normal_initializer,
+    _v1.random_normal_initializer,
+    _v1.random_uniform_initializer,
+    *_GLOROT,
+)
+_FIXED = (_v1.zeros_initializer, _v1.ones_initializer, _v1.constant_initializer)
+
 Shape = Sequence[int] | tf.TensorShape
 Seed = Sequence[int] | tf.Tensor
 
@@ -161,7 +170,7 @@ def _sample_random(initializer: Any, shape: Shape, dtype: tf.DType, seed: Seed) 
         draw, first, second = tf.random.stateless_normal, "mean", "stddev"
     elif kind is _v1.random_uniform_initializer:
         draw, first, second = tf.random.stateless_uniform, "minval", "maxval"
-    elif kind in (_v1.variance_scaling_initializer, _v1.glorot_uniform_initializer, _v1.glorot_normal_initializer):
+    elif kind in _GLOROT:
         # Glorot's own configuration leaves out what is fixed in it.
         config = {"scale": 1.0, "mode": "fan_avg", **initializer.get_config()}
         fixed = "uniform" if kind is _v1.glorot_uniform_initializer else "truncated_normal"
@@ -171,6 +180,15 @@ def _sample_random(initializer: Any, shape: Shape, dtype: tf.DType, seed: Seed) 
         return None
     config = initializer.get_config()
     return draw(shape, seed, config[first], config[second], dtype)
+
+
+def has_stateless_draw(initializer: Any) -> bool:
+    """Whether `sample` draws from it statelessly, so that the seed may be a tensor not known in Python."""
+    if inspect.isclass(initializer):
+        initializer = initializer()
+    if initializer is None or not callable(initializer) or hasattr(initializer, "stateless"):
+        return True
+    return isinstance(initializer, _FIXED) or type(initializer) in _RANDOM
 
 
 def _sample_unknown(initializer: Callable[..., Any], shape: Shape, dtype: tf.DType, seed: Seed) -> tf.Tensor:
@@ -198,7 +216,8 @@ def sample(initializer: Any, shape: Shape, dtype: Any, seed: Seed) -> tf.Tensor:
         which means TensorFlow's default: Glorot uniform for floating types, zeros for the others.
       shape: fully known shape.
       dtype: type of the variable.
-      seed: two integers, or an integer tensor of shape [2]. An unknown callable needs integers.
+      seed: two integers, or an integer tensor of shape [2]. An unknown callable needs integers
+        (`has_stateless_draw` tells).
 
     Returns:
       A tensor of `shape` and `dtype`. Distinct seeds give independent values.
@@ -214,7 +233,7 @@ def sample(initializer: Any, shape: Shape, dtype: Any, seed: Seed) -> tf.Tensor:
         initializer = initializer()
     if hasattr(initializer, "stateless"):
         return initializer.stateless(shape, dtype, seed)
-    if isinstance(initializer, _v1.zeros_initializer | _v1.ones_initializer | _v1.constant_initializer):
+    if isinstance(initializer, _FIXED):
         return tf.convert_to_tensor(initializer(shape, dtype=dtype))
     if not callable(initializer):
         value = tf.cast(tf.convert_to_tensor(initializer), dtype)

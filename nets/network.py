@@ -6,6 +6,7 @@ answers these requests itself, through a custom getter: one dry run in a scratch
 `tf.function` and under a distribution strategy, and a variable's name is its name in the checkpoint.
 """
 
+import collections
 import dataclasses
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -78,10 +79,11 @@ class Network(tf.Module):
         self._weight_decay = float(weight_decay)
         self._kwargs = kwargs
         self._trained: frozenset[str] | None = None
-        self._compiled: dict[bool, Any] = {}
+        self._compiled: dict[tuple[bool, bool | None], Any] = {}
         self.variables_by_name: dict[str, tf.Variable] = {}
+        self._moving_batch_norms: dict[str, bool] = {}
         self.specs = self._discover_variables()
-        self._specs_by_name = {spec.name: spec for spec in self.specs}
+        self._frozen_batch_norms = self._find_frozen_batch_norms()
 
     # -- variables ---------------------------------------------------------------------------------------------------
 
@@ -100,11 +102,18 @@ class Network(tf.Module):
 
         Call it inside `strategy.scope()` to have them distributed. Initial values are drawn in one traced function, and
         only those that `values` does not give.
+
+        Args:
+            values: Slim name -> tensor or array; cast to the variable's type.
+
+        Raises:
+            ValueError: a name that the network does not have, or another shape than its variable's.
         """
         values = dict(values or {})
-        drawn = [spec for spec in self.specs if spec.name not in values]
-        if drawn:
-            values.update(self._draw_initial_values(drawn))
+        if unknown := sorted(values.keys() - self.shapes.keys()):
+            raise ValueError(f"network {self.record.name!r} has no variables {', '.join(unknown[:5])}")
+        values.update(self._draw_initial_values([spec for spec in self.specs if spec.name not in values]))
+        self._compiled.clear()  # these functions hold the variables that they were traced with
         self.variables_by_name = {
             spec.name: tf.Variable(
                 tf.cast(values[spec.name], spec.dtype),
@@ -119,8 +128,7 @@ class Network(tf.Module):
         }
 
     def _draw_initial_values(self, specs: list[VariableSpec]) -> dict[str, tf.Tensor]:
-        @tf.function(autograph=False)
-        def draw(seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        def draw(seed: int | tf.Tensor, specs: list[VariableSpec]) -> dict[str, tf.Tensor]:
             return {
                 spec.name: initializers.sample(
                     spec.initializer, spec.shape, spec.dtype, (seed, zlib.crc32(spec.name.encode()) & 0x7FFFFFFF)
@@ -128,8 +136,14 @@ class Network(tf.Module):
                 for spec in specs
             }
 
-        # As an argument, not a constant: else Grappler draws everything a first time, to fold it into the graph.
-        return draw(tf.constant(self.seed))
+        traceable = [spec for spec in specs if initializers.has_stateless_draw(spec.initializer)]
+        others = [spec for spec in specs if not initializers.has_stateless_draw(spec.initializer)]
+        values = draw(self.seed, others)
+        if traceable:
+            # An argument, not a constant: else Grappler draws everything a first time, to fold it into the graph.
+            compiled = tf.function(lambda seed: draw(seed, traceable), autograph=False)
+            values.update(compiled(tf.constant(self.seed)))
+        return values
 
     def train_only(self, names: Iterable[str]) -> None:
         """Declares which variables are trained; all other layers are frozen.
@@ -138,6 +152,7 @@ class Network(tf.Module):
         called with `training=True`, so a frozen layer's statistics do not move.
         """
         self._trained = frozenset(names)
+        self._frozen_batch_norms = self._find_frozen_batch_norms()
         self._compiled.clear()
 
     @property
@@ -146,22 +161,44 @@ class Network(tf.Module):
         return [name for name in self.trainable_names if self._trained is None or name in self._trained]
 
     def moving_statistics_names(self) -> list[str]:
-        """Names of the batch-norm averages that move under `training=True`: those of layers that are not frozen."""
+        """Names of the batch-norm statistics that move under `training=True`: those of layers that are not frozen."""
         return [
             spec.name
             for spec in self.specs
-            if spec.name.endswith(("/moving_mean", "/moving_variance"))
-            and not self._is_frozen(spec.name.rpartition("/")[0])
+            # Statistics, and they alone, are kept per replica and read as their mean.
+            if spec.synchronization == tf.VariableSynchronization.ON_READ
+            and (scope := self._batch_norm_of(spec.name)) is not None
+            and scope not in self._frozen_batch_norms
         ]
 
-    def _is_frozen(self, batch_norm_scope: str) -> bool:
-        if self._trained is None:
-            return False
-        own = [name for name in self.trainable_names if name.rpartition("/")[0] == batch_norm_scope]
-        if not own:  # center=False, scale=False: the statistics go with the layer they normalise.
-            layer = batch_norm_scope.rpartition("/")[0] + "/"
-            own = [name for name in self.trainable_names if name.startswith(layer)]
-        return not any(name in self._trained for name in own)
+    def _batch_norm_of(self, name: str) -> str | None:
+        """The scope of the batch norm that a variable belongs to."""
+        scope = name.rpartition("/")[0]
+        while scope and scope not in self._moving_batch_norms:
+            scope = scope.rpartition("/")[0]
+        return scope or None
+
+    def _find_frozen_batch_norms(self) -> frozenset[str]:
+        """Scopes of the batch norms that run in inference mode in training too: nothing they go with is trained."""
+        trained, by_scope = self._trained, collections.defaultdict(list)
+        for name in self.trainable_names:
+            by_scope[name.rpartition("/")[0]].append(name)
+
+        def is_frozen(scope: str) -> bool:
+            layer = scope.rpartition("/")[0]
+            # center=False, scale=False: without variables of its own it goes with the layer that it normalises.
+            own = by_scope.get(scope) or by_scope.get(layer)
+            if own:
+                return trained.isdisjoint(own)
+            # It normalises no one layer: it moves where all around it is trained.
+            around = f"{layer}/" if layer else ""
+            return not trained.issuperset(name for name in self.trainable_names if name.startswith(around))
+
+        return frozenset(
+            scope
+            for scope, moves in self._moving_batch_norms.items()
+            if not moves or (trained is not None and is_frozen(scope))
+        )
 
     def regularization_loss(self, names: Iterable[str] | None = None) -> tf.Tensor:
         """Sum of the L2 terms (float32 scalar) over all regularised variables, or over those in `names`."""
@@ -201,13 +238,13 @@ class Network(tf.Module):
         if not self.variables_by_name:
             raise ValueError(f"network {self.record.name!r} has no variables yet: call initialize() first")
         if tf.executing_eagerly():
-            return self._call_eagerly(images, training)
+            return self._call_eagerly(images, training, batch_statistics, batch_norm_decay, seed)
         if batch_statistics is None:
             batch_statistics = training
 
         def batch_norm(scope: str, is_training: Any, decay: float) -> tuple[Any, Any]:
             del is_training
-            if not batch_statistics or self._is_frozen(scope):
+            if not batch_statistics or scope in self._frozen_batch_norms:
                 return False, decay
             if not training:
                 return True, 1.0  # a decay of one leaves the averages as they are
@@ -216,12 +253,18 @@ class Network(tf.Module):
         with layers.call_context(batch_norm=batch_norm, seed=seed):
             return self._apply(images, training, self._look_up)
 
-    def _call_eagerly(self, images: tf.Tensor, training: bool) -> tuple[tf.Tensor, EndPoints]:
-        if training not in self._compiled:
-            self._compiled[training] = tf.function(
-                lambda batch: self(batch, training), autograph=False, reduce_retracing=True
+    def _call_eagerly(
+        self, images: tf.Tensor, training: bool, batch_statistics: bool | None, decay: Callable | None, seed: Any
+    ) -> tuple[tf.Tensor, EndPoints]:
+        compiled = self._compiled.get((training, batch_statistics)) if decay is None else None
+        if compiled is None:
+            options = {"batch_statistics": batch_statistics, "batch_norm_decay": decay}
+            compiled = tf.function(
+                lambda batch, seed: self(batch, training, seed=seed, **options), autograph=False, reduce_retracing=True
             )
-        return self._compiled[training](images)
+            if decay is None:  # a callable may mean something else each time
+                self._compiled[training, batch_statistics] = compiled
+        return compiled(images, seed)
 
     def _apply(self, images: tf.Tensor, training: bool, getter: Callable) -> tuple[tf.Tensor, EndPoints]:
         function = nets_factory.get_network_fn(
@@ -232,14 +275,15 @@ class Network(tf.Module):
             logits, end_points = function(tf.cast(images, self.compute_dtype), **self._kwargs)
         return tf.cast(logits, tf.float32), end_points
 
-    def _look_up(self, getter: Callable, name: str, dtype: tf.DType = tf.float32, **_: Any) -> Any:
-        try:
-            variable = self.variables_by_name[name]
-        except KeyError:
+    def _look_up(self, getter: Callable, name: str, shape: Any = None, dtype: tf.DType = tf.float32, **_: Any) -> Any:
+        variable = self.variables_by_name.get(name)
+        if variable is None or not (shape is None or variable.shape.is_compatible_with(shape)):
+            wanted = name if shape is None else f"{name} {tf.TensorShape(shape)}"
             raise ValueError(
-                f"network {self.record.name!r} built for {self.image_size}x{self.image_size} images has no variable "
-                f"{name!r}: it was called with another image size or other arguments; make a new Network for those"
-            ) from None
+                f"network {self.record.name!r} was built for {self.image_size}x{self.image_size} images with "
+                f"{self.channels} channels and has no variable {wanted}: it was called with other images or arguments; "
+                f"make a new Network for those"
+            )
         return variable if variable.dtype == dtype else tf.cast(variable, dtype)
 
     def _discover_variables(self) -> tuple[VariableSpec, ...]:
@@ -250,13 +294,18 @@ class Network(tf.Module):
                 specs[name] = _make_spec(name, shape, dtype, initializer, regularizer, options)
             return tf.compat.v1.placeholder(dtype, specs[name].shape)
 
-        # Training mode shows all variables (auxiliary heads), batch norms in inference mode ask for no update ops.
-        inference = layers.call_context(batch_norm=lambda scope, is_training, decay: (False, decay), seed=None)
+        def batch_norm(scope: str, is_training: Any, decay: Any) -> tuple[Any, float]:
+            # Training mode shows all variables (auxiliary heads, debiased means); which of the batch norms the network
+            # itself keeps in inference mode shows here and only here.
+            moves = bool(is_training) if not tf.is_tensor(is_training) else True
+            self._moving_batch_norms[scope] = moves or self._moving_batch_norms.get(scope, False)
+            return is_training, 1.0  # a decay of one asks for no updates, which placeholders do not have
+
         frames = (None,) if self.record.video else ()
         shape = (None, *frames, self.image_size, self.image_size, self.channels)
         compute_dtype, self.compute_dtype = self.compute_dtype, tf.float32
         try:
-            with tf.Graph().as_default(), inference:
+            with tf.Graph().as_default(), layers.call_context(batch_norm=batch_norm):
                 self._apply(tf.compat.v1.placeholder(tf.float32, shape), True, collect)
         finally:
             self.compute_dtype = compute_dtype
@@ -266,8 +315,15 @@ class Network(tf.Module):
 def _make_spec(
     name: str, shape: Any, dtype: tf.DType, initializer: Any, regularizer: Any, options: Mapping[str, Any]
 ) -> VariableSpec:
-    if isinstance(initializer, tf.Tensor) or (shape is None and not callable(initializer)):
+    if tf.is_tensor(initializer) or (shape is None and not callable(initializer)):
         shape = tf.convert_to_tensor(initializer).shape
+    if tf.is_tensor(initializer):  # of the scratch graph, which is gone when values are drawn
+        initializer = tf.get_static_value(initializer)
+        if initializer is None:
+            raise ValueError(
+                f"the initial value of variable {name!r} is a tensor that is computed; "
+                f"give a function initializer(shape, dtype) instead"
+            )
     trainable = options.get("trainable")
     synchronization = options.get("synchronization", tf.VariableSynchronization.AUTO)
     if trainable is None:

@@ -16,35 +16,46 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from nets.network import Network
 from training.losses import softmax_cross_entropy
 
 RECOMPUTE_BATCHES = 100
-# Loss with the averages may exceed loss with batch statistics by this much before it is worth a warning. Batch
-# statistics see the other images of the batch, so a small difference is no defect.
-_TOLERANCE_RATIO, _TOLERANCE_NATS = 1.25, 0.15
+# How much worse the averages may do than batch statistics before it is worth a warning. Batch statistics see the other
+# images of the batch, so a small difference is no defect.
+_TOLERANCE_RATIO, _TOLERANCE_NATS, _TOLERANCE_ACCURACY = 1.25, 0.15, 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Mean cross entropy in nats and accuracy."""
+
+    loss: float
+    accuracy: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Mean cross entropy of the same training images and weights in the two modes, in nats."""
+    """How the same training images and weights do in the two modes."""
 
-    batch_statistics: float
-    averages: float
+    batch_statistics: Score
+    averages: Score
     images: int
 
     @property
     def is_good(self) -> bool:
         """Whether evaluation, which uses the averages, sees about the network that training saw."""
-        limit = max(_TOLERANCE_RATIO * self.batch_statistics, self.batch_statistics + _TOLERANCE_NATS)
-        return self.averages <= limit
+        batch, averages = self.batch_statistics, self.averages
+        limit = max(_TOLERANCE_RATIO * batch.loss, batch.loss + _TOLERANCE_NATS)
+        return averages.loss <= limit and averages.accuracy >= batch.accuracy - _TOLERANCE_ACCURACY
 
     def __str__(self) -> str:
+        batch, averages = self.batch_statistics, self.averages
         return (
-            f"loss on {self.images} training images is {self.batch_statistics:.3f} with batch statistics and "
-            f"{self.averages:.3f} with the averages that evaluation uses"
+            f"{self.images} training images have loss {batch.loss:.3f} and accuracy {batch.accuracy:.0%} with batch "
+            f"statistics, {averages.loss:.3f} and {averages.accuracy:.0%} with the averages that evaluation uses"
         )
 
 
@@ -56,7 +67,7 @@ class BatchNormAverages:
         self._network = network
         self.is_trained = mode != "frozen" and bool(network.moving_statistics_names())
         self._update = tf.function(self._update_averages, autograph=False)
-        self._losses = tf.function(self._losses_in_both_modes, autograph=False)
+        self._sums = tf.function(self._sums_in_both_modes, autograph=False)
 
     def describe(self) -> str:
         """One line for the log: what is done with the averages."""
@@ -89,20 +100,22 @@ class BatchNormAverages:
         return count
 
     def compare(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Agreement:
-        """Measures the loss of (images, labels) batches in both modes; changes nothing."""
-        totals, images = [0.0, 0.0], 0
+        """Measures (images, labels) batches in both modes; changes nothing."""
+        totals, images = np.zeros([2, 2]), 0  # mode, measure
         for batch_images, labels in batches:
-            for i, loss in enumerate(self._losses(batch_images, labels)):
-                totals[i] += float(loss)
+            totals += self._sums(batch_images, labels).numpy()
             images += int(labels.shape[0])
-        return Agreement(totals[0] / images, totals[1] / images, images)
+        return Agreement(*(Score(*(total / images).tolist()) for total in totals), images)
 
     def _update_averages(self, images: tf.Tensor, count: tf.Tensor) -> None:
         # With decay n / (n + 1) the moving average is the plain mean of all batches so far.
         self._network(images, training=True, batch_norm_decay=lambda decay: count / (count + 1.0))
 
-    def _losses_in_both_modes(self, images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
-        return [
-            tf.reduce_sum(softmax_cross_entropy(self._network(images, batch_statistics=mode)[0], labels))
-            for mode in (True, False)
-        ]
+    def _sums_in_both_modes(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        sums = []
+        for batch_statistics in (True, False):
+            logits, _ = self._network(images, batch_statistics=batch_statistics)
+            correct = tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
+            losses = softmax_cross_entropy(logits, labels)
+            sums.append([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(correct, tf.float32))])
+        return tf.convert_to_tensor(sums)

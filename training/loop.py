@@ -1,6 +1,7 @@
 """Training, start to end: `train(config)` reads as what happens."""
 
 import collections
+import dataclasses
 import math
 import os
 import signal
@@ -16,9 +17,10 @@ from common.errors import UserError
 from datasets import dataset_factory, input_pipeline
 from nets import registry
 from nets.network import Network
+from preprocessing import recipes
 from reporting.progress import Progress, duration
 from reporting.summaries import TrainSummaries
-from training import inputs, runs
+from training import inputs, models, runs
 from training.averages import MovingAverages
 from training.batch_norm import RECOMPUTE_BATCHES, BatchNormAverages
 from training.config import TrainConfig
@@ -68,10 +70,8 @@ def _model_info(config: TrainConfig, dataset: Any) -> ModelInfo:
     """The model to train, from the config and what the data set says."""
     if config.network_module:
         registry.load_module(config.network_module)
-    try:
-        record = registry.get(config.model_name)
-    except ValueError as error:
-        raise UserError(f"--model_name: {error}") from None
+    record = models.known("--model_name", registry.get, config.model_name)
+    recipe = models.known("--preprocessing_name", recipes.get, config.preprocessing_name or record.preprocessing)
     num_classes = dataset.num_classes - config.labels_offset
     if num_classes < 1:
         raise UserError(
@@ -86,7 +86,7 @@ def _model_info(config: TrainConfig, dataset: Any) -> ModelInfo:
         num_classes=num_classes,
         image_size=config.train_image_size or record.image_size,
         channels=1 if config.use_grayscale else dataset.channels,
-        preprocessing_name=config.preprocessing_name or record.preprocessing,
+        preprocessing_name=recipe.name,
         labels=labels,
         labels_offset=config.labels_offset,
         network_module=config.network_module and os.path.abspath(config.network_module),
@@ -269,7 +269,7 @@ class Trainer:
                     "Use --batch_norm=recomputed, --batch_norm=frozen or a longer run",
                     agreement,
                 )
-            self._run["batch_norm"]["agreement"] = {**vars(agreement), "step": step, "good": agreement.is_good}
+            self._run["batch_norm"]["agreement"] = {**dataclasses.asdict(agreement), "step": step, "good": agreement.is_good}
         prefix = writer.save(
             self.config.train_dir,
             step,

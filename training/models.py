@@ -1,8 +1,8 @@
 """From a checkpoint to a network ready to be applied: what evaluation, export and prediction share."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -11,8 +11,11 @@ from checkpoints import reader as reader_lib
 from common.errors import FlagError, UserError
 from nets import registry
 from nets.network import Network, class_count
+from preprocessing import recipes
 from training import runs
 from training.runs import ModelInfo
+
+Named = TypeVar("Named")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,13 +50,11 @@ def describe(
         raise FlagError(
             f"--model_name is missing: there is no {runs.FILE_NAME} beside {reader.path} that says which network it is"
         )
-    try:
-        record = registry.get(values["model_name"])
-    except ValueError as error:
-        raise FlagError(f"--model_name: {error}") from None
+    record = known("--model_name", registry.get, values["model_name"])
     values.setdefault("image_size", record.image_size)
     values.setdefault("channels", record.channels)
     values.setdefault("preprocessing_name", record.preprocessing)
+    values["preprocessing_name"] = known("--preprocessing_name", recipes.get, values["preprocessing_name"]).name
     values.setdefault("labels", None)
     if "num_classes" not in values:
         values["num_classes"] = class_count(record.name, reader.shapes)
@@ -63,6 +64,14 @@ def describe(
                 f"is --model_name right?"
             )
     return ModelInfo(**values)
+
+
+def known(flag: str, get: Callable[[str], Named], name: str) -> Named:
+    """Looks a name up in a registry; an unknown one becomes an error about the flag that gave it."""
+    try:
+        return get(name)
+    except ValueError as error:
+        raise FlagError(f"{flag}: {error}") from None
 
 
 def load(checkpoint_path: str, given: Mapping[str, Any], use_averages: bool | None = None) -> LoadedModel:

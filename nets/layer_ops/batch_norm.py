@@ -59,17 +59,20 @@ def _difference(old: tf.Tensor, new: tf.Tensor, call: batch_moments.Call, mixed:
     return (old - new) * (tf.cast(step, old.dtype) if tf.is_tensor(step) else step)
 
 
-def _debiased_mean(call: batch_moments.Call, mean: tf.Tensor, scope_name: str) -> Any:
-    """Moves the mean as if it had started at the first batch: biased average / (1 - decay^steps) (Kingma, Ba 2015).
+def _debias_variables(channels: int, dtype: tf.DType, scope_name: str) -> tuple[Any, Any]:
+    """The biased average of the mean and the number of its updates.
 
-    Slim keeps the two further variables under a name that repeats the scope, and checkpoints have them there.
+    Slim keeps them under a name that repeats the scope, and checkpoints have them there.
     """
     with _v1.variable_scope(f"{scope_name}/moving_mean"):
-        options = {"dtype": mean.dtype, "initializer": common.ZEROS, "trainable": False, "use_resource": True}
+        options = {"dtype": dtype, "initializer": common.ZEROS, "trainable": False, "use_resource": True}
         options["synchronization"] = tf.VariableSynchronization.ON_READ
         options["aggregation"] = tf.VariableAggregation.MEAN
-        biased = _v1.get_variable("biased", [call.channels], **options)
-        local_step = _v1.get_variable("local_step", [], **options)
+        return _v1.get_variable("biased", [channels], **options), _v1.get_variable("local_step", [], **options)
+
+
+def _debiased_mean(call: batch_moments.Call, mean: tf.Tensor, biased: Any, local_step: Any) -> Any:
+    """Moves the mean as if it had started at the first batch: biased average / (1 - decay^steps) (Kingma, Ba 2015)."""
 
     def update() -> tf.Operation:
         steps = local_step + 1.0
@@ -87,11 +90,11 @@ def _debiased_mean(call: batch_moments.Call, mean: tf.Tensor, scope_name: str) -
 
 
 def _plain_updates(
-    call: batch_moments.Call, moments: batch_moments.Moments, zero_debias: bool, scope_name: str
+    call: batch_moments.Call, moments: batch_moments.Moments, debias: tuple[Any, Any] | None
 ) -> list[Any]:
     """One op for the mean and one for the variance."""
-    if zero_debias:
-        mean = _debiased_mean(call, moments.mean, scope_name)
+    if debias is not None:
+        mean = _debiased_mean(call, moments.mean, *debias)
     else:
         mean = _move(call.moving_mean, _difference(moments.old_mean, moments.mean, call, moments.mixed))
     variance = _difference(moments.old_variance, moments.variance, call, moments.mixed)
@@ -226,10 +229,10 @@ def batch_norm(
                 outputs, moments = batch_moments.composed(inputs, call, batch_weights)
             else:
                 outputs, moments = batch_moments.fused(inputs, call, mix=not (zero_debias_moving_mean or still))
-            if moments is None or still:
-                updates = []
-            else:
-                updates = _plain_updates(call, moments, zero_debias_moving_mean, opened.name)
+            debias = None
+            if moments is not None and zero_debias_moving_mean:
+                debias = _debias_variables(channels, dtype, opened.name)
+            updates = [] if moments is None or still else _plain_updates(call, moments, debias)
         if updates:
             outputs = _publish(outputs, updates, updates_collections)
         if activation_fn is not None:

@@ -100,3 +100,15 @@ def test_wrong_sources_are_named(tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         convert("flowers", str(tmp_path / "out"), **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_files_that_slim_made_are_not_made_again(photos, tmp_path, monkeypatch):
+    convert("flowers", str(tmp_path), source_dir=str(photos))
+    (tmp_path / "dataset.json").unlink()
+    before = names(tmp_path)
+    monkeypatch.setattr(downloads, "fetch", None)
+    assert convert("flowers", str(tmp_path)) == {"name": "flowers"}
+    assert names(tmp_path) == before
+    (tmp_path / SLIM_NAMES[3]).unlink()
+    with pytest.raises(UserError, match=r"lacks 1 of the 5 shards of split 'train'"):
+        convert("flowers", str(tmp_path))

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from common.errors import FlagError, UserError
-from datasets import dataset_factory, folders, image_folder, records, writer
+from datasets import dataset_factory, image_folder, records, targets, writer
 from datasets.convert import convert
 
 
@@ -156,7 +156,7 @@ def test_killed_anywhere_leaves_nothing_that_looks_finished(photos, tmp_path, mo
         return call
 
     monkeypatch.setattr(image_folder, "load", dying(image_folder.load))
-    monkeypatch.setattr(folders.os, "replace", dying(os.replace))
+    monkeypatch.setattr(targets.os, "replace", dying(os.replace))
     monkeypatch.setattr(writer.shutil, "rmtree", lambda *args, **kwargs: None)  # a killed process cleans nothing up
     for steps in (0, 1, 7, 14, 15, 16, 18, 20, 24):
         calls["left"] = steps
@@ -168,6 +168,25 @@ def test_killed_anywhere_leaves_nothing_that_looks_finished(photos, tmp_path, mo
     monkeypatch.undo()
     convert_folder(photos, out, num_shards=2)
     assert content(out) == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("process", "host", "at_work"), [("1", None, True), ("4194399", None, False), ("1", "elsewhere", True)]
+)
+def test_two_conversions_into_one_folder(photos, tmp_path, monkeypatch, process, host, at_work):
+    monkeypatch.setattr(targets.os, "getpid", lambda: process)
+    if host:
+        monkeypatch.setattr(targets, "_host", lambda: host)
+    other = targets.staging_path(str(tmp_path / "out"))
+    monkeypatch.undo()
+    os.makedirs(other)
+    if at_work:
+        with pytest.raises(UserError, match=f"another conversion is writing into .*remove {other}"):
+            convert_folder(photos, tmp_path / "out")
+        os.utime(other, (0, 0))
+    if not at_work or host:  # dead, or from elsewhere and untouched for long
+        convert_folder(photos, tmp_path / "out")
+        assert not os.path.exists(other)
 
 
 def test_failure_leaves_no_folder_behind_and_stops_the_other_threads(photos, tmp_path, monkeypatch):

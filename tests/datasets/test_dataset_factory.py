@@ -193,7 +193,12 @@ def test_damaged_files_are_named(photos, tmp_path, write_slim):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "dataset.json is damaged"), ("[]", "dataset.json is damaged"), ('{"version": 99}', "is of version 99")],
+    [
+        ("{", "dataset.json is damaged"),
+        ("[]", "dataset.json is damaged"),
+        ('{"version": 1}', "it lacks channels, class_names"),
+        ('{"version": 99}', "is of version 99"),
+    ],
 )
 def test_damaged_dataset_json(tmp_path, content, message):
     (tmp_path / "dataset.json").write_text(content)
