@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from nets import initializers, layers, nets_factory, registry
@@ -79,7 +80,7 @@ class Network(tf.Module):
         self._weight_decay = float(weight_decay)
         self._kwargs = kwargs
         self._trained: frozenset[str] | None = None
-        self._compiled: dict[tuple[bool, bool | None], Any] = {}
+        self._compiled: dict[tuple, Any] = {}
         self.variables_by_name: dict[str, tf.Variable] = {}
         self._moving_batch_norms: dict[str, bool] = {}
         self.specs = self._discover_variables()
@@ -141,8 +142,9 @@ class Network(tf.Module):
         values = draw(self.seed, others)
         if traceable:
             # An argument, not a constant: else Grappler draws everything a first time, to fold it into the graph.
+            seed = tf.constant(self.seed)
             compiled = tf.function(lambda seed: draw(seed, traceable), autograph=False)
-            values.update(compiled(tf.constant(self.seed)))
+            values.update(compiled.get_concrete_function(tf.TensorSpec([], seed.dtype))(seed))
         return values
 
     def train_only(self, names: Iterable[str]) -> None:
@@ -256,14 +258,18 @@ class Network(tf.Module):
     def _call_eagerly(
         self, images: tf.Tensor, training: bool, batch_statistics: bool | None, decay: Callable | None, seed: Any
     ) -> tuple[tf.Tensor, EndPoints]:
-        compiled = self._compiled.get((training, batch_statistics)) if decay is None else None
+        images = tf.convert_to_tensor(images)
+        # One trace for batches of any length, but one for each size of image: a size not known in the trace would make
+        # another network of some (pooling windows that shrink with their input).
+        key = (training, batch_statistics, *images.shape[1:])
+        compiled = self._compiled.get(key) if decay is None else None
         if compiled is None:
             options = {"batch_statistics": batch_statistics, "batch_norm_decay": decay}
             compiled = tf.function(
                 lambda batch, seed: self(batch, training, seed=seed, **options), autograph=False, reduce_retracing=True
             )
             if decay is None:  # a callable may mean something else each time
-                self._compiled[training, batch_statistics] = compiled
+                self._compiled[key] = compiled
         return compiled(images, seed)
 
     def _apply(self, images: tf.Tensor, training: bool, getter: Callable) -> tuple[tf.Tensor, EndPoints]:
@@ -315,15 +321,15 @@ class Network(tf.Module):
 def _make_spec(
     name: str, shape: Any, dtype: tf.DType, initializer: Any, regularizer: Any, options: Mapping[str, Any]
 ) -> VariableSpec:
-    if tf.is_tensor(initializer) or (shape is None and not callable(initializer)):
-        shape = tf.convert_to_tensor(initializer).shape
-    if tf.is_tensor(initializer):  # of the scratch graph, which is gone when values are drawn
+    if tf.is_tensor(initializer):  # a graph's tensor is gone when values are drawn
         initializer = tf.get_static_value(initializer)
         if initializer is None:
             raise ValueError(
                 f"the initial value of variable {name!r} is a tensor that is computed; "
                 f"give a function initializer(shape, dtype) instead"
             )
+    if shape is None and not callable(initializer):
+        shape = np.shape(initializer)
     trainable = options.get("trainable")
     synchronization = options.get("synchronization", tf.VariableSynchronization.AUTO)
     if trainable is None:

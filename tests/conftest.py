@@ -38,7 +38,10 @@ def run_script() -> Callable[..., subprocess.CompletedProcess]:
 
     def run(name: str, *arguments: object, status: int = 0, **options: object) -> subprocess.CompletedProcess:
         command = [sys.executable, str(ROOT / name), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=ROOT, **options)
+        environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+        done = subprocess.run(
+            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=ROOT, env=environment, **options
+        )
         assert done.returncode == status, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return done

@@ -6,8 +6,8 @@ Training normalises with each batch's own statistics, evaluation with moving ave
 
     fitted      decay at step t is min(network's decay, (1 + t) / (10 + t)): the averages span about the last ninth of
                 the run so far, and Slim's own decay is reached once the run is long enough for it.
-    recomputed  Slim's decay while training; before a checkpoint is written the averages are computed anew over training
-                images with the weights as they are.
+    recomputed  as fitted while training; before a checkpoint is written the averages are computed anew over up to 1,024
+                training images with the weights as they are (Wu and Johnson 2021, "precise" batch norm).
     frozen      the checkpoint's averages, in training too.
     slim        as the original: the network's decay from the first step.
 """
@@ -22,7 +22,7 @@ import tensorflow as tf
 from nets.network import Network
 from training.losses import softmax_cross_entropy
 
-RECOMPUTE_BATCHES = 100
+RECOMPUTE_IMAGES = 1024
 # How much worse the averages may do than batch statistics before it is worth a warning. Batch statistics see the other
 # images of the batch, so a small difference is no defect.
 _TOLERANCE_RATIO, _TOLERANCE_NATS, _TOLERANCE_ACCURACY = 1.25, 0.15, 0.1
@@ -77,7 +77,7 @@ class BatchNormAverages:
             return "all averages are frozen: training and evaluation normalise alike"
         return {
             "fitted": "averages follow the run: decay min(network's, (1 + step) / (10 + step))",
-            "recomputed": f"averages are recomputed from up to {RECOMPUTE_BATCHES} training batches at each checkpoint",
+            "recomputed": f"averages are computed anew from up to {RECOMPUTE_IMAGES} training images before each checkpoint",
             "slim": "averages decay as in the original Slim; on a short run they lag behind",
         }[self.mode]
 
@@ -85,7 +85,7 @@ class BatchNormAverages:
         """Arguments for `Network.__call__` in training step number `step` (int64 scalar, from 0)."""
         if not self.is_trained:
             return {"batch_statistics": False}
-        if self.mode != "fitted":
+        if self.mode == "slim":
             return {}
         step = tf.cast(step, tf.float32)
         ramp = (1.0 + step) / (10.0 + step)

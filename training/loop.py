@@ -22,7 +22,7 @@ from reporting.progress import Progress, duration
 from reporting.summaries import TrainSummaries
 from training import inputs, models, runs
 from training.averages import MovingAverages
-from training.batch_norm import RECOMPUTE_BATCHES, BatchNormAverages
+from training.batch_norm import RECOMPUTE_IMAGES, BatchNormAverages
 from training.config import TrainConfig
 from training.optimizers import Optimizer
 from training.runs import ModelInfo
@@ -279,9 +279,11 @@ class Trainer:
         logging.info("Saved %s", prefix)
 
     def _recompute_averages(self) -> None:
-        per_epoch = math.ceil(self.dataset.num_samples / self.config.batch_size)
+        images = min(RECOMPUTE_IMAGES, self.dataset.num_samples)
         batches = _train_batches(self.config, self.info, self.dataset, 0, self.config.seed + 1)
-        count = self.batch_norm.recompute(batch["image"] for batch in batches.take(min(RECOMPUTE_BATCHES, per_epoch)))
+        count = self.batch_norm.recompute(
+            batch["image"] for batch in batches.take(math.ceil(images / self.config.batch_size))
+        )
         logging.info("Batch norm: averages recomputed from %d training batches", count)
 
     def _finish(self, step: int, scalars: Mapping[str, tf.Tensor], summaries: TrainSummaries, seconds: float) -> None:
