@@ -26,12 +26,13 @@ run python train_image_classifier.py --dataset_dir="$OUT/data" --train_dir="$OUT
     --learning_rate=0.01 --learning_rate_decay_type=fixed --max_number_of_steps=300 --log_every_n_steps=50
 run python train_image_classifier.py --dataset_dir="$OUT/data" --train_dir="$OUT/all" $NET \
     --checkpoint_path="$OUT/head" \
-    @@ALL@@ --log_every_n_steps=50
+    --learning_rate=0.01 --learning_rate_decay_type=polynomial --num_epochs_per_decay=14 --max_number_of_steps=500 \
+    --log_every_n_steps=50
 
 say "3. Evaluate, export, classify"
 run python eval_image_classifier.py --checkpoint_path="$OUT/all"
 run python export_saved_model.py --checkpoint_path="$OUT/all" --export_dir="$OUT/served"
-run python classify_images.py --saved_model="$OUT/served" "$DATA"/flowers/roses/1022*.jpg "$DATA"/flowers/tulips/1006*.jpg
+run python classify_images.py --saved_model="$OUT/served" "$DATA"/flowers/roses/1009*.jpg "$DATA"/flowers/tulips/100*.jpg
 say "Took $((SECONDS - began)) s"
 
 say "The ImageNet checkpoint itself, exported whole, names ImageNet's classes"

@@ -41,7 +41,10 @@ def load(path: str) -> Any:
         if not found:
             raise UserError(f"--saved_model={path} is no SavedModel and has no version folders 1, 2, ... of one")
         path = os.path.join(path, str(found[-1]))
-    loaded = tf.saved_model.load(path)
+    try:
+        loaded = tf.saved_model.load(path)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise UserError(f"{path} cannot be loaded as a SavedModel: {' '.join(str(error).split())}") from None
     signature = loaded.signatures.get("serving_default")
     if signature is None or "image_bytes" not in signature.structured_input_signature[1]:
         raise UserError(f"{path} does not take `image_bytes`: it was not written by export_saved_model.py")
@@ -92,7 +95,9 @@ def _call(signature: Any, contents: dict[str, bytes]) -> dict[str, dict[str, lis
 def _reason(error: tf.errors.OpError) -> str:
     """What the decoder said, without the graph's part of the message."""
     lines = [line.strip() for line in (error.message or "").splitlines()]
-    said = [line for line in lines if line and not line.startswith(("Graph execution", "Detected at", "[[", "{{", "<stack"))]
+    said = [
+        line for line in lines if line and not line.startswith(("Graph execution", "Detected at", "[[", "{{", "<stack"))
+    ]
     return said[0] if said else type(error).__name__
 
 

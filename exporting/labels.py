@@ -23,13 +23,14 @@ def class_names(info: ModelInfo, labels_file: str | None) -> tuple[str, ...]:
 
 def _read(path: str, num_classes: int) -> tuple[str, ...]:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             lines = [line for line in file.read().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--labels_file={path} cannot be read: {error}") from None
-    keys = [line.partition(":")[0] for line in lines]
-    if keys == [str(k) for k in range(len(lines))]:  # Slim's labels.txt: NUMBER:NAME
-        lines = [line.partition(":")[2] for line in lines]
+    by_key = {line.partition(":")[0]: line.partition(":")[2] for line in lines}
+    numbers = [str(k) for k in range(len(lines))]
+    if by_key.keys() == set(numbers):  # Slim's labels.txt: NUMBER:NAME, in any order
+        lines = [by_key[number] for number in numbers]
     if len(lines) != num_classes:
         raise UserError(
             f"--labels_file={path} names {len(lines)} classes, the checkpoint has {num_classes}: one line per class"

@@ -27,7 +27,7 @@ def _of_dataset(run: Mapping[str, Any] | None) -> list[bytes]:
     except (UserError, ValueError):
         return []  # moved or changed since: the drawn images serve as well
     serialized = tf.data.TFRecordDataset(dataset.files).take(_COUNT)
-    return [records.parse(record)["encoded"].numpy() for record in serialized]
+    return [records.parse(record, dataset.default_format)["encoded"].numpy() for record in serialized]
 
 
 def _drawn(channels: int) -> list[bytes]:

@@ -29,16 +29,13 @@ def export(config: ExportConfig, given: frozenset[str] = frozenset()) -> str:
     The version is written beside its place under a name that TensorFlow Serving does not look at, loaded again,
     compared with the checkpoint on images, and only then renamed to the next free number.
     """
-    model = models.load(config.checkpoint_path, _said_of_model(config, given), config.use_moving_averages)
+    model = models.load(
+        config.checkpoint_path, _said_of_model(config, given), config.use_moving_averages, "--use_moving_averages"
+    )
     models.check_is_float_image_network(model.network)
     names = labels.class_names(model.info, config.labels_file)
     encoded = samples.encoded_images(model.run, model.info.channels)
-    try:
-        os.makedirs(config.export_dir, exist_ok=True)
-        unpublished = tempfile.mkdtemp(prefix=".unpublished-", dir=config.export_dir)
-    except OSError as error:
-        raise UserError(f"--export_dir={config.export_dir} cannot be written: {error.strerror}") from None
-    try:
+    with _unpublished(config.export_dir) as unpublished:
         with tempfile.TemporaryDirectory() as folder:
             classifier = Classifier(model, names, config.top_k, folder)
             saved = os.path.join(unpublished, "model")
@@ -47,8 +44,6 @@ def export(config: ExportConfig, given: frozenset[str] = frozenset()) -> str:
         difference = check(saved, model, classifier, encoded)
         _write_extras(saved, model, encoded, difference)
         version = _publish(saved, config.export_dir)
-    finally:
-        shutil.rmtree(unpublished, ignore_errors=True)
     logging.info(
         "Checked: checkpoint and export agree on %d images (largest difference of a probability: %.1e)",
         len(encoded),
@@ -58,6 +53,25 @@ def export(config: ExportConfig, given: frozenset[str] = frozenset()) -> str:
     logging.info("  saved_model_cli show --dir %s --all", version)
     logging.info("  python classify_images.py --saved_model=%s PHOTOS", config.export_dir)
     return version
+
+
+@contextlib.contextmanager
+def _unpublished(export_dir: str) -> Iterator[str]:
+    """A folder in `export_dir` that TensorFlow Serving does not look at; gone in the end, and so is what it was put in
+    where that was made for it and nothing got published."""
+    is_new = not os.path.exists(export_dir)
+    try:
+        os.makedirs(export_dir, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=".unpublished-", dir=export_dir)
+    except OSError as error:
+        raise UserError(f"--export_dir={export_dir} cannot be written: {error.strerror}") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if is_new:
+            with contextlib.suppress(OSError):  # not empty: published
+                os.rmdir(export_dir)
 
 
 @contextlib.contextmanager
@@ -112,9 +126,10 @@ def check(saved: str, model: LoadedModel, classifier: Classifier, encoded: list[
         differences.append(float(np.max(np.abs(got - np.take_along_axis(expected, indices, axis=1)))))
         best = np.take_along_axis(expected, indices[:, :1], axis=1)[:, 0]
         differences.append(float(np.max(expected.max(axis=1) - best)))
-        if not max(differences) <= _TOLERANCE:
+        largest = float(np.max(differences))  # NaN where one is, unlike max()
+        if not largest <= _TOLERANCE:
             raise UserError(
-                f"export and checkpoint disagree on {name} by {max(differences):.3g} of a probability "
+                f"export and checkpoint disagree on {name} by {largest:.3g} of a probability "
                 f"(expected at most {_TOLERANCE:g}); nothing was published"
             )
     return max(differences)
@@ -146,7 +161,7 @@ def versions(export_dir: str) -> list[int]:
     """Version numbers in an export folder, ascending."""
     if not os.path.isdir(export_dir):
         return []
-    return sorted(int(name) for name in os.listdir(export_dir) if name.isdigit())
+    return sorted(int(name) for name in os.listdir(export_dir) if name.isdecimal())
 
 
 def _publish(saved: str, export_dir: str) -> str:

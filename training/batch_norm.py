@@ -7,7 +7,8 @@ Training normalises with each batch's own statistics, evaluation with moving ave
     fitted      decay at step t is min(network's decay, (1 + t) / (10 + t)): the averages span about the last ninth of
                 the run so far, and Slim's own decay is reached once the run is long enough for it.
     recomputed  as fitted while training; before a checkpoint is written the averages are computed anew over up to 1,024
-                training images with the weights as they are (Wu and Johnson 2021, "precise" batch norm).
+                training images with the weights as they are ("precise" batch norm, Wu and Johnson 2021,
+                https://arxiv.org/abs/2105.07576).
     frozen      the checkpoint's averages, in training too.
     slim        as the original: the network's decay from the first step.
 """

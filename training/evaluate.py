@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import tempfile
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from training import inputs, models
 from training.config import EvalConfig, require_dataset_dir
 from training.losses import softmax_cross_entropy
 from training.metrics import ClassificationMetrics
+from training.runs import ModelInfo
 
 METRICS_FILE = "metrics.json"
 _CLASSES_SHOWN = 40  # a longer per-class table is left to metrics.json
@@ -69,7 +71,9 @@ def evaluate(config: EvalConfig, given: frozenset[str] = frozenset()) -> Evaluat
         config: all settings.
         given: names of the flags that the user gave; the others take their values from the run's `run.json`.
     """
-    model = models.load(config.checkpoint_path, _said_of_model(config, given), _wants_averages(config, given))
+    model = models.load(
+        config.checkpoint_path, _said_of_model(config, given), _wants_averages(config, given), "--moving_average_decay"
+    )
     models.check_is_float_image_network(model.network)
     dataset = _open_dataset(config, given, model.run)
     offset = config.labels_offset if "labels_offset" in given or not model.run else model.info.labels_offset
@@ -83,8 +87,8 @@ def evaluate(config: EvalConfig, given: frozenset[str] = frozenset()) -> Evaluat
         dataset.split,
         config.dataset_dir or model.run["dataset"]["dir"],
     )
+    folder = _make_eval_dir(config, given, model, dataset.split)  # before the work: it may not be possible
     result = _evaluate(config, model, dataset, offset)
-    folder = _eval_dir(config, given, model, dataset.split)
     write_json(os.path.join(folder, METRICS_FILE), result.as_json())
     scalars = {"Accuracy": result.metrics.accuracy, "Recall_5": result.metrics.recall_5, "loss": result.metrics.loss}
     write_scalars(folder, model.step, {f"eval/{name}": value for name, value in scalars.items()})
@@ -110,7 +114,9 @@ def _wants_averages(config: EvalConfig, given: frozenset[str]) -> bool | None:
 def _open_dataset(config: EvalConfig, given: frozenset[str], run: Mapping[str, Any] | None) -> Any:
     dataset_dir = config.dataset_dir or (run and run["dataset"]["dir"])
     require_dataset_dir(dataset_dir)
-    name = config.dataset_name if "dataset_name" in given else (run and run["dataset"]["name"])
+    name = config.dataset_name if "dataset_name" in given else None
+    if run and not config.dataset_dir:
+        name = name or run["dataset"]["name"]
     split = config.dataset_split_name
     if "dataset_split_name" not in given:
         available = dataset_factory.splits(dataset_dir)
@@ -121,6 +127,7 @@ def _open_dataset(config: EvalConfig, given: frozenset[str], run: Mapping[str, A
 def _check_classes(dataset: Any, model: models.LoadedModel, offset: int) -> None:
     classes = dataset.num_classes - offset
     if classes == model.info.num_classes:
+        _compare_names(dataset.labels_to_names or {}, model.info, offset)
         return
     hint = ""
     if classes == model.info.num_classes + 1:
@@ -131,10 +138,32 @@ def _check_classes(dataset: Any, model: models.LoadedModel, offset: int) -> None
     )
 
 
-def _eval_dir(config: EvalConfig, given: frozenset[str], model: models.LoadedModel, split: str) -> str:
+def _compare_names(names: Mapping[int, str], info: ModelInfo, offset: int) -> None:
+    """Warns where a class has one name in the run and another in the data: are they of the same order?"""
+    pairs = [(k, known, names.get(k + offset, known)) for k, known in enumerate(info.labels or ())]
+    other = [pair for pair in pairs if pair[1] != pair[2]]
+    if other:
+        logging.warning(
+            "%d of %d classes have other names in the data than in the run (class %d: %r, in the run %r): "
+            "if they are other classes or in another order, the results mean nothing",
+            len(other),
+            info.num_classes,
+            other[0][0],
+            other[0][2],
+            other[0][1],
+        )
+
+
+def _make_eval_dir(config: EvalConfig, given: frozenset[str], model: models.LoadedModel, split: str) -> str:
+    folder = os.path.join(os.path.dirname(model.checkpoint), f"eval_{split}")
     if "eval_dir" in given and config.eval_dir:
-        return config.eval_dir
-    return os.path.join(os.path.dirname(model.checkpoint), f"eval_{split}")
+        folder = config.eval_dir
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}); name another folder with --eval_dir") from None
 
 
 def _evaluate(config: EvalConfig, model: models.LoadedModel, dataset: Any, offset: int) -> Evaluation:

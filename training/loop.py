@@ -266,10 +266,14 @@ class Trainer:
             else:
                 logging.warning(
                     "Batch norm: %s: evaluation will be worse than training looks. "
-                    "Use --batch_norm=recomputed, --batch_norm=frozen or a longer run",
+                    "Use --batch_norm=recomputed, or a learning rate that falls",
                     agreement,
                 )
-            self._run["batch_norm"]["agreement"] = {**dataclasses.asdict(agreement), "step": step, "good": agreement.is_good}
+            self._run["batch_norm"]["agreement"] = {
+                **dataclasses.asdict(agreement),
+                "step": step,
+                "good": agreement.is_good,
+            }
         prefix = writer.save(
             self.config.train_dir,
             step,

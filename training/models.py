@@ -74,13 +74,16 @@ def known(flag: str, get: Callable[[str], Named], name: str) -> Named:
         raise FlagError(f"{flag}: {error}") from None
 
 
-def load(checkpoint_path: str, given: Mapping[str, Any], use_averages: bool | None = None) -> LoadedModel:
+def load(
+    checkpoint_path: str, given: Mapping[str, Any], use_averages: bool | None = None, averages_flag: str = ""
+) -> LoadedModel:
     """Restores a network, strictly: every variable it has must be in the checkpoint with its shape.
 
     Args:
         checkpoint_path: run folder, prefix, or what else `checkpoints.reader.resolve` takes.
         given: what the user said of the model, see `describe`.
         use_averages: restore moving averages in place of the variables; None: where the checkpoint has them.
+        averages_flag: the flag that says so, for the message where there are none.
     """
     reader = reader_lib.CheckpointReader(checkpoint_path)
     run = runs.read(reader.path)
@@ -88,13 +91,16 @@ def load(checkpoint_path: str, given: Mapping[str, Any], use_averages: bool | No
     network = Network(info.model_name, info.num_classes, image_size=info.image_size, channels=info.channels)
     if use_averages is None:
         use_averages = bool(averages.sources(network.shapes, reader.shapes))
+    sources = None
+    if use_averages:
+        sources = averages.required_sources(network.shapes, reader.shapes, reader.path, averages_flag)
     # What the run has beyond the network (an auxiliary classifier that is not built for evaluation) is no mistake here.
     plan = restore.plan(
         network.shapes,
         reader,
         head_scopes=network.record.head_scopes,
         allow_extra=True,
-        sources=averages.required_sources(network.shapes, reader.shapes, reader.path) if use_averages else None,
+        sources=sources,
         can_exclude=False,
     )
     tensors = reader.read(plan.restored.values())

@@ -51,7 +51,8 @@ def read(checkpoint_path: str) -> dict[str, Any] | None:
     try:
         with tf.io.gfile.GFile(path) as file:
             run = json.load(file)
-        run["model"]["model_name"]
+        model_info(run)
+        run["dataset"]["dir"], run["dataset"]["name"], run["dataset"]["split"]  # all that is read later
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a run description ({error!r}); remove it or restore it") from None
     return run
