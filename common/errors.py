@@ -11,3 +11,11 @@ class UserError(Exception):
 
 class FlagError(UserError):
     """A flag whose value cannot be used, alone or with the others; scripts exit with status 2."""
+
+
+def tensorflow_reason(error: Exception) -> str:
+    """What went wrong, in TensorFlow's words on one line, without the names of graph nodes."""
+    lines = [line.strip() for line in (getattr(error, "message", None) or str(error)).splitlines()]
+    noise = ("Graph execution", "Detected at", "[[", "{{", "<stack", "Error in user-defined function")
+    said = [line for line in lines if line and not line.startswith(noise)]
+    return said[0] if said else type(error).__name__

@@ -96,8 +96,8 @@ def start_tensorflow() -> None:
     They come from C++ before any log level counts, so standard error is held back meanwhile; it is shown where the
     import fails. A TF_CPP_MIN_LOG_LEVEL that is set leaves everything as it comes.
     """
-    # Importing TensorFlow and tracing make a million objects that stay; Python's collector would walk them all again and
-    # again (an eighth of the time to the first step).
+    # Importing TensorFlow and tracing make a million objects that stay; Python's collector would walk them all again
+    # and again (an eighth of the time to the first step).
     gc.set_threshold(100_000, 50, 50)
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
@@ -140,6 +140,7 @@ def run(main: Callable[[list[str]], None], *, positional: bool = False) -> None:
     A `UserError` becomes one line on standard error and exit status 1, a `FlagError` and a flag that cannot be parsed
     status 2; `--verbosity=1` shows the traceback. `positional` allows arguments that are not flags.
     """
+
     def guarded(argv: list[str]) -> int:
         _set_up_logging()
         try:

@@ -32,7 +32,7 @@ run python train_image_classifier.py --dataset_dir="$OUT/data" --train_dir="$OUT
 say "3. Evaluate, export, classify"
 run python eval_image_classifier.py --checkpoint_path="$OUT/all"
 run python export_saved_model.py --checkpoint_path="$OUT/all" --export_dir="$OUT/served"
-run python classify_images.py --saved_model="$OUT/served" "$DATA"/flowers/roses/1009*.jpg "$DATA"/flowers/tulips/100*.jpg
+run python classify_images.py --saved_model="$OUT/served" "$DATA"/flowers/roses/1009*.jpg "$DATA"/flowers/tulips/1016*.jpg
 say "Took $((SECONDS - began)) s"
 
 say "The ImageNet checkpoint itself, exported whole, names ImageNet's classes"

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from common.errors import UserError
+from common.errors import UserError, tensorflow_reason
 from exporting.config import ClassifyConfig
 from exporting.saved_model import versions
 
@@ -87,18 +87,9 @@ def _call(signature: Any, contents: dict[str, bytes]) -> dict[str, dict[str, lis
         }
     except tf.errors.InvalidArgumentError as error:
         if len(contents) == 1:
-            return {path: f"not an image that can be decoded ({_reason(error)})" for path in contents}
+            return {path: f"not an image that can be decoded ({tensorflow_reason(error)})" for path in contents}
         return {path: answer for item in contents.items() for path, answer in _call(signature, dict([item])).items()}
     return {path: {key: value[k].tolist() for key, value in answer.items()} for k, path in enumerate(contents)}
-
-
-def _reason(error: tf.errors.OpError) -> str:
-    """What the decoder said, without the graph's part of the message."""
-    lines = [line.strip() for line in (error.message or "").splitlines()]
-    said = [
-        line for line in lines if line and not line.startswith(("Graph execution", "Detected at", "[[", "{{", "<stack"))
-    ]
-    return said[0] if said else type(error).__name__
 
 
 def _as_text(path: str, answer: dict[str, list] | str, config: ClassifyConfig, width: int) -> str:

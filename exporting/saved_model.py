@@ -103,7 +103,8 @@ def check(saved: str, model: LoadedModel, classifier: Classifier, encoded: list[
         UserError: it is larger than 1e-4, or the order of the classes differs.
     """
     info = model.info
-    signatures = tf.saved_model.load(saved).signatures
+    loaded = tf.saved_model.load(saved)  # kept: the signatures alone do not keep the variables alive
+    signatures = loaded.signatures
     logits = models.predict_fn(model.network)
     images = tf.stack(
         [

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 
 def duration(seconds: float) -> str:
@@ -63,7 +63,10 @@ class Progress:
         self._print(line)
         return seconds, speed
 
-    def close(self) -> None:
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
         """Ends a line that is being rewritten."""
         if self._in_place and self._width:
             print(file=self._stream, flush=True)

@@ -67,6 +67,7 @@ class BatchNormAverages:
         self.mode = mode
         self._network = network
         self.is_trained = mode != "frozen" and bool(network.moving_statistics_names())
+        self.is_recomputed = mode == "recomputed" and self.is_trained
         self._update = tf.function(self._update_averages, autograph=False)
         self._sums = tf.function(self._sums_in_both_modes, autograph=False)
 
@@ -78,7 +79,7 @@ class BatchNormAverages:
             return "all averages are frozen: training and evaluation normalise alike"
         return {
             "fitted": "averages follow the run: decay min(network's, (1 + step) / (10 + step))",
-            "recomputed": f"averages are computed anew from up to {RECOMPUTE_IMAGES} training images before each checkpoint",
+            "recomputed": f"averages are computed anew from up to {RECOMPUTE_IMAGES} images before each checkpoint",
             "slim": "averages decay as in the original Slim; on a short run they lag behind",
         }[self.mode]
 
@@ -94,6 +95,10 @@ class BatchNormAverages:
 
     def recompute(self, batches: Iterable[tf.Tensor]) -> int:
         """Sets the averages to the mean statistics of `batches` of images; returns how many batches there were."""
+        # From zero, so that not even rounding remembers the old averages: a resumed run gets the same ones.
+        for name in self._network.moving_statistics_names():
+            variable = self._network.variables_by_name[name]
+            variable.assign(tf.zeros_like(variable))
         count = 0
         for images in batches:
             self._update(images, tf.constant(count, tf.float32))

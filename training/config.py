@@ -90,9 +90,9 @@ class TrainConfig:
     )
     batch_norm: str = option(
         "recomputed",
-        "How batch norm's averages keep up with a short run: `fitted`: their decay grows with the step to the network's "
-        "own; `recomputed`: fitted, and computed anew from training images before each checkpoint; `frozen`: the "
-        "checkpoint's, also in training; `slim`: the network's own decay from the start.",
+        "How batch norm's averages keep up with a short run. `fitted`: their decay grows with the step to the "
+        "network's own; `recomputed`: fitted, and computed anew from training images before each checkpoint; "
+        "`frozen`: the checkpoint's, also in training; `slim`: the network's own decay from the start.",
         choices=BATCH_NORM_MODES,
     )
     precision: str = option("float32", "Arithmetic of the layers; variables are float32 in both.", choices=PRECISIONS)

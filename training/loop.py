@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from checkpoints import writer
-from common.errors import UserError
+from common.errors import UserError, tensorflow_reason
 from datasets import dataset_factory, input_pipeline
 from nets import registry
 from nets.network import Network
@@ -128,12 +128,11 @@ class Trainer:
         network.initialize({name: start.values[name] for name in network.shapes if name in start.values})
         self.global_step = tf.Variable(start.step, dtype=tf.int64, trainable=False, name="global_step")
         self.optimizer = Optimizer(config, {name: network.variables_by_name[name] for name in network.trained_names})
-        self.averages = (
-            MovingAverages(config.moving_average_decay, network.variables_by_name)
-            if config.moving_average_decay
-            else None
-        )
         self.batch_norm = BatchNormAverages(config.batch_norm, network)
+        self.averages = None
+        if config.moving_average_decay:
+            recomputed = network.moving_statistics_names() if self.batch_norm.is_recomputed else ()
+            self.averages = MovingAverages(config.moving_average_decay, network.variables_by_name, given=recomputed)
         self._restore_state()
         self._frozen = {
             name: variable for name, variable in network.variables_by_name.items() if name not in self._moving_names()
@@ -160,61 +159,57 @@ class Trainer:
             self.batch_norm,
             self.global_step,
         )
-        progress = Progress(first, config.max_number_of_steps, config.batch_size)
-        summaries = TrainSummaries(config.train_dir, self.network)
         train_step.get_concrete_function(self._batches.element_spec["image"], self._batches.element_spec["label"])
-        began = saved = summarised = time.monotonic()
-        step, scalars = first, {}
-        with _Signals(self):
-            for batch in self._batches:
-                images, labels = batch["image"], batch["label"]
+        self._summaries = TrainSummaries(config.train_dir, self.network)
+        save, summarise = _Every(config.save_interval_secs), _Every(config.save_summaries_secs)
+        began, step, scalars = time.monotonic(), first, {}
+        with _Signals(self), Progress(first, config.max_number_of_steps, config.batch_size) as progress:
+            for images, labels in self._next_batches():
                 scalars = train_step(images, labels)
                 step += 1
                 self._remember(images, labels)
                 if step == first + 1:
                     progress.start(step, self._checked_loss(step, scalars))
-                    summaries.pictures(step, images)
+                    self._summaries.pictures(step, images)
                     progress.mark(step)
-                if step % config.log_every_n_steps == 0 and step > first + 1:
-                    self._report(step, scalars, progress, summaries)
-                if self._is_last(step):
+                elif step % config.log_every_n_steps == 0:
+                    self._report(step, scalars, progress)
+                if step == config.max_number_of_steps or self._stop_signal is not None:
                     break
-                now = time.monotonic()
-                if now - summarised > config.save_summaries_secs:
-                    summaries.histograms(step, images)
-                    summarised = time.monotonic()
+                if summarise.is_due():
+                    self._summaries.histograms(step, images)
                     progress.mark(step)
-                if now - saved > config.save_interval_secs:
+                if save.is_due():
                     self._checked_loss(step, scalars)
                     self._save(step)
-                    saved = time.monotonic()
                     progress.mark(step)
-            progress.close()
             self._checked_loss(step, scalars)
-            self._finish(step, scalars, summaries, time.monotonic() - began)
-        if self._stop_signal is not None:
-            raise UserError(
-                f"stopped by signal {signal.Signals(self._stop_signal).name} at step {step}; "
-                f"the same command goes on from there"
-            )
+        self._finish(step, scalars, time.monotonic() - began)
 
     def request_stop(self, signal_number: int) -> None:
         """Ends the run after the step under way."""
         self._stop_signal = signal_number
 
-    def _is_last(self, step: int) -> bool:
-        return step == self.config.max_number_of_steps or self._stop_signal is not None
+    def _next_batches(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        try:
+            for batch in self._batches:
+                yield batch["image"], batch["label"]
+        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+            raise UserError(
+                f"a record in {self.config.dataset_dir} cannot be read or decoded: convert the data again. "
+                f"TensorFlow says: {tensorflow_reason(error)}"
+            ) from None
 
     def _remember(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         self._recent.append((images, labels))
         while len(self._recent) > max(1, _CHECKED_IMAGES // self.config.batch_size):
             self._recent.popleft()
 
-    def _report(self, step: int, scalars: Mapping[str, tf.Tensor], progress: Progress, summaries: Any) -> None:
+    def _report(self, step: int, scalars: Mapping[str, tf.Tensor], progress: Progress) -> None:
         loss = self._checked_loss(step, scalars)
         seconds, speed = progress.report(step, loss)
         values = {tag: float(value) for tag, value in scalars.items()}
-        summaries.scalars(step, values | {"global_step/sec": 1 / seconds, "images/sec": speed})
+        self._summaries.scalars(step, values | {"global_step/sec": 1 / seconds, "images/sec": speed})
 
     def _checked_loss(self, step: int, scalars: Mapping[str, tf.Tensor]) -> float:
         """The loss; fails before anything is saved where it is no number any more."""
@@ -258,7 +253,7 @@ class Trainer:
     def _save(self, step: int) -> None:
         """Brings the batch-norm averages up to date, says whether the two modes agree, and writes a checkpoint."""
         if self.batch_norm.is_trained:
-            if self.config.batch_norm == "recomputed":
+            if self.batch_norm.is_recomputed:
                 self._recompute_averages()
             agreement = self.batch_norm.compare(self._recent)
             if agreement.is_good:
@@ -285,15 +280,17 @@ class Trainer:
     def _recompute_averages(self) -> None:
         images = min(RECOMPUTE_IMAGES, self.dataset.num_samples)
         batches = _train_batches(self.config, self.info, self.dataset, 0, self.config.seed + 1)
-        count = self.batch_norm.recompute(
-            batch["image"] for batch in batches.take(math.ceil(images / self.config.batch_size))
-        )
+        batches = batches.take(math.ceil(images / self.config.batch_size)).map(lambda batch: batch["image"])
+        count = self.batch_norm.recompute(batches)
+        if self.averages is not None:  # statistics that go with the averaged weights
+            with self.averages.in_place_of_variables():
+                self.batch_norm.recompute(batches)
         logging.info("Batch norm: averages recomputed from %d training batches", count)
 
-    def _finish(self, step: int, scalars: Mapping[str, tf.Tensor], summaries: TrainSummaries, seconds: float) -> None:
+    def _finish(self, step: int, scalars: Mapping[str, tf.Tensor], seconds: float) -> None:
         self._save(step)
-        summaries.histograms(step, self._recent[-1][0])
-        summaries.close()
+        self._summaries.histograms(step, self._recent[-1][0])
+        self._summaries.close()
         digest = runs.digest(self._frozen)
         if digest != self._frozen_digest:
             raise RuntimeError("a frozen variable has changed; this is a defect, please report it")
@@ -306,6 +303,9 @@ class Trainer:
             **{tag: float(value) for tag, value in scalars.items()},
         }
         runs.write(self.config.train_dir, self._run)
+        if self._stop_signal is not None:
+            name = signal.Signals(self._stop_signal).name
+            raise UserError(f"stopped by {name} at step {step}; the same command goes on from there")
         logging.info("Done: step %d after %s. Evaluate with:", step, duration(seconds))
         logging.info("  python eval_image_classifier.py --checkpoint_path=%s", self.config.train_dir)
 
@@ -364,6 +364,20 @@ class Trainer:
             "given_flags": sorted(given),
             "versions": runs.versions(),
         }
+
+
+class _Every:
+    """Tells when a number of seconds has passed since it last did."""
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        if time.monotonic() - self._last < self._seconds:
+            return False
+        self._last = time.monotonic()
+        return True
 
 
 class _Signals:

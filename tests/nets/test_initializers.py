@@ -178,3 +178,17 @@ def test_an_unknown_callable_needs_a_seed_known_in_python():
 
     with pytest.raises(ValueError, match="stateless"):
         call(tf.constant([1, 2]))
+
+
+@pytest.mark.parametrize("case", [*RANDOM, *CONSTANTS], ids=lambda case: case.replace(" ", "_"))
+def test_has_stateless_draw_says_what_can_be_drawn_with_a_seed_not_known_in_python(case):
+    initializer = (RANDOM.get(case) or CONSTANTS[case])[0]
+    assert initializers.has_stateless_draw(initializer) == (case not in ("a function", "tf-slim's own"))
+
+    @tf.function
+    def draw(seed):
+        return initializers.sample(initializer, [2, 3], tf.float32, seed)
+
+    if initializers.has_stateless_draw(initializer):
+        expected = initializers.sample(initializer, [2, 3], tf.float32, (4, 5))
+        np.testing.assert_allclose(draw(tf.constant([4, 5])), expected, rtol=1e-6)

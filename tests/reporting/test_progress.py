@@ -48,10 +48,9 @@ def test_without_an_end_there_is_no_time_left(clock):
 
 def test_a_terminal_line_is_rewritten_and_ended_once(clock):
     stream = Terminal()
-    progress = Progress(0, 4, batch_size=1, stream=stream)
-    for step in (1, 2):
-        clock["now"] += 1.0
-        progress.report(step, 1.0)
-    progress.close()
+    with Progress(0, 4, batch_size=1, stream=stream) as progress:
+        for step in (1, 2):
+            clock["now"] += 1.0
+            progress.report(step, 1.0)
     assert stream.getvalue().count("\r") == 2
     assert stream.getvalue().count("\n") == 1
