@@ -49,8 +49,10 @@ class MovingAverages(tf.Module):
         own = {name: variable.read_value() for name, variable in self._variables.items()}
         for name, variable in self._variables.items():
             variable.assign(self._shadows[name])
-        yield
-        for name in self._given:
-            self._shadows[name].assign(self._variables[name])
-        for name, variable in self._variables.items():
-            variable.assign(own[name])
+        try:
+            yield
+            for name in self._given:
+                self._shadows[name].assign(self._variables[name])
+        finally:
+            for name, variable in self._variables.items():
+                variable.assign(own[name])

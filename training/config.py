@@ -168,7 +168,9 @@ class EvalConfig:
     use_grayscale: bool = option(False, "Turn images to gray, one channel.", slim=True)
     network_module: str | None = option(None, "Python file that registers networks of your own.")
     batch_size: int = option(100, "Images per step; changes no result.", minimum=1, slim=True)
-    max_num_batches: int | None = option(None, "Evaluate this many batches only; default: all.", slim=True)
+    max_num_batches: int | None = option(
+        None, "Evaluate this many batches only; default, and 0: all.", minimum=0, slim=True
+    )
     num_preprocessing_threads: int = option(4, "Images decoded in parallel.", minimum=1, slim=True)
     moving_average_decay: float | None = option(
         None, "Any value but 0: use the averages that training kept. Default: where the checkpoint has them.", slim=True

@@ -148,8 +148,10 @@ class Trainer:
         """Trains until the last step, or until told to stop; the last checkpoint is of where it stopped."""
         config, first = self.config, self.start.step
         self._log_what_is_trained()
-        os.makedirs(config.train_dir, exist_ok=True)
-        runs.write(config.train_dir, self._run)
+        try:
+            runs.write(config.train_dir, self._run)
+        except OSError as error:
+            raise UserError(f"--train_dir={config.train_dir} cannot be written: {error.strerror}") from None
         train_step = make_train_step(
             config,
             self.network,

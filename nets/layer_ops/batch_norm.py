@@ -191,7 +191,8 @@ def batch_norm(
       batch_weights: None, or [batch] weights of the examples in the batch's statistics.
       fused: False for plain ops. Otherwise the fused op where there is one: rank 2, 4 or 5, not float64, neither
         `batch_weights` nor `renorm`.
-      zero_debias_moving_mean: correct the moving mean for its start at zero.
+      zero_debias_moving_mean: correct the moving mean for its start at zero; not where `layers.call_context` replaces
+        the decay.
       renorm, renorm_clipping, renorm_decay: batch renormalisation (Ioffe 2017); clipping by `rmin`, `rmax`, `dmax`.
       adjustment: not supported.
       Others: as in `convolution2d`.
@@ -206,9 +207,10 @@ def batch_norm(
     with _v1.variable_scope(scope, "BatchNorm", reuse=reuse) as opened:
         inputs = tf.convert_to_tensor(inputs)
         channels, first = _channels(inputs, data_format)
-        policy = context.current().batch_norm
+        policy, replaced = context.current().batch_norm, False
         if policy is not None:
-            is_training, decay = policy(opened.name, is_training, decay)
+            is_training, decided = policy(opened.name, is_training, decay)
+            replaced, decay = decided is not decay, decided
         training = static_bool(is_training)
         decay = decay if tf.is_tensor(decay) else float(decay)
         # With a decay of one the averages stay as they are: no updates, so that they stay so bit for bit.
@@ -232,6 +234,8 @@ def batch_norm(
             debias = None
             if moments is not None and zero_debias_moving_mean:
                 debias = _debias_variables(channels, dtype, opened.name)
+            if replaced:  # the correction holds for one decay from the first step on
+                debias = None
             updates = [] if moments is None or still else _plain_updates(call, moments, debias)
         if updates:
             outputs = _publish(outputs, updates, updates_collections)

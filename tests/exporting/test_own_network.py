@@ -68,7 +68,7 @@ def test_an_own_network_goes_the_whole_way(network_file, shapes, tmp_path, serve
     )
     loop.train(config)
     first = values_of(tmp_path / "run")
-    assert first["Own/conv1/BatchNorm/Own/conv1/BatchNorm/moving_mean/local_step"] == 3
+    assert (first["Own/conv1/BatchNorm/moving_mean"] != 0).all()
     assert (first["Own/still/moving_mean"] == 0).all()
     assert (first["Own/input/moving_mean"] != 0).all()
 

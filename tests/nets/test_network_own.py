@@ -194,6 +194,11 @@ def test_averages_that_correct_for_their_start_are_known_and_move(own):
     network(IMAGES)
     network(IMAGES, batch_statistics=True)
     assert changed(before, network) == []
+    # The correction is for the network's own decay. Another one is the whole truth: of 0, the batch's own mean.
+    train(network, batch_norm_decay=lambda decay: tf.constant(0.0))
+    mean = tf.reduce_mean(tf.nn.conv2d(IMAGES, network.variables_by_name["Own/c/weights"], 1, "SAME"), [0, 1, 2])
+    np.testing.assert_allclose(network.variables_by_name["Own/c/BatchNorm/moving_mean"], mean, atol=1e-5)
+    assert set(changed(before, network)) == {f"Own/c/BatchNorm/moving_{what}" for what in ("mean", "variance")}
 
 
 def test_renormalising_averages_are_among_those_that_move(own):
