@@ -191,6 +191,13 @@ def has_stateless_draw(initializer: Any) -> bool:
     return isinstance(initializer, _FIXED) or type(initializer) in _RANDOM
 
 
+def is_fixed(initializer: Any) -> bool:
+    """Whether it gives the same value whatever the seed: zeros, ones, a constant."""
+    if inspect.isclass(initializer):
+        initializer = initializer()
+    return initializer is not None and (isinstance(initializer, _FIXED) or not callable(initializer))
+
+
 def _sample_unknown(initializer: Callable[..., Any], shape: Shape, dtype: tf.DType, seed: Seed) -> tf.Tensor:
     """Runs an initializer we know nothing of in a graph of its own, whose generator is seeded from `seed`."""
     value = tf.get_static_value(seed) if tf.is_tensor(seed) else seed

@@ -137,9 +137,12 @@ class Network(tf.Module):
                 for spec in specs
             }
 
-        traceable = [spec for spec in specs if initializers.has_stateless_draw(spec.initializer)]
-        others = [spec for spec in specs if not initializers.has_stateless_draw(spec.initializer)]
-        values = draw(self.seed, others)
+        def is_traceable(initializer: Any) -> bool:
+            # Constants, most of the variables, are made faster one by one than as outputs of a function.
+            return initializers.has_stateless_draw(initializer) and not initializers.is_fixed(initializer)
+
+        traceable = [spec for spec in specs if is_traceable(spec.initializer)]
+        values = draw(self.seed, [spec for spec in specs if not is_traceable(spec.initializer)])
         if traceable:
             # An argument, not a constant: else Grappler draws everything a first time, to fold it into the graph.
             seed = tf.constant(self.seed)

@@ -192,3 +192,20 @@ def test_has_stateless_draw_says_what_can_be_drawn_with_a_seed_not_known_in_pyth
     if initializers.has_stateless_draw(initializer):
         expected = initializers.sample(initializer, [2, 3], tf.float32, (4, 5))
         np.testing.assert_allclose(draw(tf.constant([4, 5])), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("initializer", "fixed"),
+    [
+        (tf.compat.v1.zeros_initializer(), True),
+        (tf.compat.v1.ones_initializer, True),
+        (tf.compat.v1.constant_initializer(0.1), True),
+        (3.0, True),
+        (None, False),
+        (initializers.xavier_initializer(), False),
+        (tf.compat.v1.truncated_normal_initializer, False),
+        (lambda shape, dtype: tf.zeros(shape, dtype), False),
+    ],
+)
+def test_fixed_initializers_are_told_from_random_ones(initializer, fixed):
+    assert initializers.is_fixed(initializer) == fixed
