@@ -31,7 +31,7 @@ def commands(text):
 def test_commands_use_flags_that_exist(path):
     wrong = []
     for script, arguments in commands(path.read_text()):
-        known = {field.name for field in dataclasses.fields(CONFIGS[script])}
+        known = {"help", *(field.name for field in dataclasses.fields(CONFIGS[script]))}
         wrong += [f"{script} --{flag}" for flag in re.findall(r"--(\w+)", arguments) if flag not in known]
     assert wrong == []
 
