@@ -24,7 +24,7 @@ gfile = tf.io.gfile
 
 NAME = "model.ckpt"
 _DATA = ".data-00000-of-00001"
-_TEMPORARY = re.compile(rf"^\.{re.escape(NAME)}-(\d+)\.tmp-[0-9a-f]{{8}}(\.index|\.data-.*)$")
+_TEMPORARY = re.compile(rf"^\.{re.escape(NAME)}-(\d+)\.tmp-[0-9a-f]{{8}}(\.index|\.index\..*|\.data-.*)$")
 _STATE_TEMPORARY = re.compile(rf"^\.{folders.STATE_FILE}\.tmp-[0-9a-f]{{8}}$")
 _COPY = re.compile(rf"^({re.escape(NAME)}-\d+\.previous)\.(index|data-.*)$")
 _OWN = re.compile(rf"^{re.escape(NAME)}-\d+(\.previous)?$")

@@ -257,6 +257,7 @@ def test_dying_before_any_file_operation_leaves_the_old_state_or_the_new(tmp_pat
     [
         [f".model.ckpt-4.tmp-0123abcd{DATA}.tempstate17342"],
         [f".model.ckpt-4.tmp-0123abcd{DATA}"],
+        [".model.ckpt-4.tmp-0123abcd.index.tempstate17342"],
         [f".model.ckpt-4.tmp-0123abcd{DATA}", ".model.ckpt-4.tmp-0123abcd.index"],
         [f"model.ckpt-4{DATA}", ".model.ckpt-4.tmp-0123abcd.index"],
         ["model.ckpt-1.meta", f"model.ckpt-1{DATA}", ".model.ckpt-1.tmp-0123abcd.index"],
