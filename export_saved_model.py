@@ -11,12 +11,12 @@ from exporting.config import ExportConfig
 
 
 def main(_: list[str]) -> None:
-    config, given = scripts.config_from_flags(ExportConfig)
+    config, _ = scripts.config_from_flags(ExportConfig)
 
     scripts.start_tensorflow()  # only here: a wrong flag and --help answer at once
     from exporting import saved_model
 
-    saved_model.export(config, given)
+    saved_model.export(config)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,3 @@ def value_type(config: type, field: dataclasses.Field) -> type:
     if isinstance(annotation, types.UnionType):
         (annotation,) = (part for part in typing.get_args(annotation) if part is not type(None))
     return annotation
-
-
-def as_flags(config: Any) -> dict[str, Any]:
-    """Returns field name -> value, ready for JSON."""
-    return dataclasses.asdict(config)

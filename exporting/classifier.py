@@ -74,7 +74,7 @@ class Classifier(tf.Module):
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
         """Brings float images [N, H, W, C] in [0, 1] to the range of the network's preprocessing."""
         recipe = recipes.get(self._info.preprocessing_name)
-        return tf.map_fn(recipe.normalize, images * 255.0)
+        return recipe.normalize(images * 255.0)
 
     def _answer(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         best = tf.math.top_k(tf.nn.softmax(self._logits(images)), self._top_k)

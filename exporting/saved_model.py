@@ -23,14 +23,14 @@ from training.models import LoadedModel
 _TOLERANCE = 1e-4  # of a probability; the same ops on the same machine differ by much less
 
 
-def export(config: ExportConfig, given: frozenset[str] = frozenset()) -> str:
+def export(config: ExportConfig) -> str:
     """Exports a checkpoint to `config.export_dir/N` and returns that folder.
 
     The version is written beside its place under a name that TensorFlow Serving does not look at, loaded again,
     compared with the checkpoint on images, and only then renamed to the next free number.
     """
     model = models.load(
-        config.checkpoint_path, _said_of_model(config, given), config.use_moving_averages, "--use_moving_averages"
+        config.checkpoint_path, _said_of_model(config), config.use_moving_averages, "--use_moving_averages"
     )
     models.check_is_float_image_network(model.network)
     names = labels.class_names(model.info, config.labels_file)
@@ -85,7 +85,7 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(level)
 
 
-def _said_of_model(config: ExportConfig, given: frozenset[str]) -> dict[str, Any]:
+def _said_of_model(config: ExportConfig) -> dict[str, Any]:
     names = ("model_name", "preprocessing_name", "image_size", "network_module")
     said = {name: getattr(config, name) for name in names if getattr(config, name)}
     if config.use_grayscale:

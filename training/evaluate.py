@@ -182,7 +182,7 @@ def _evaluate(config: EvalConfig, model: models.LoadedModel, dataset: Any, offse
     score = _score_fn(model.network)
     metrics = ClassificationMetrics.empty(info.num_classes)
     began = time.monotonic()
-    for i, batch in enumerate(batches.take(total), 1):
+    for i, batch in enumerate(inputs.readable(batches.take(total), dataset.name), 1):
         scores = score(batch["image"], batch["label"])
         real = batch["mask"].numpy()
         metrics.add(batch["label"].numpy()[real], *(value.numpy()[real] for value in scores))

@@ -1,9 +1,11 @@
 """Joins data sets and preprocessing: files in, batches of images and labels out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
+from common.errors import UserError, tensorflow_reason
 from preprocessing import encoded as encoded_lib
 
 
@@ -20,3 +22,14 @@ def preprocess_fn(
         )
 
     return preprocess
+
+
+def readable(batches: Iterable[dict[str, Any]], source: str) -> Iterator[dict[str, Any]]:
+    """Yields the batches; a record of `source` that cannot be read or decoded is told as the user's to mend."""
+    try:
+        yield from batches
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+        raise UserError(
+            f"a record in {source} cannot be read or decoded: convert the data again. "
+            f"TensorFlow says: {tensorflow_reason(error)}"
+        ) from None

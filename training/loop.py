@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from checkpoints import writer
-from common.errors import UserError, tensorflow_reason
+from common.errors import UserError
 from datasets import dataset_factory, input_pipeline
 from nets import registry
 from nets.network import Network
@@ -166,7 +166,8 @@ class Trainer:
         save, summarise = _Every(config.save_interval_secs), _Every(config.save_summaries_secs)
         began, step, scalars = time.monotonic(), first, {}
         with _Signals(self), Progress(first, config.max_number_of_steps, config.batch_size) as progress:
-            for images, labels in self._next_batches():
+            for batch in inputs.readable(self._batches, config.dataset_dir):
+                images, labels = batch["image"], batch["label"]
                 scalars = train_step(images, labels)
                 step += 1
                 self._remember(images, labels)
@@ -192,16 +193,6 @@ class Trainer:
         """Ends the run after the step under way."""
         self._stop_signal = signal_number
 
-    def _next_batches(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        try:
-            for batch in self._batches:
-                yield batch["image"], batch["label"]
-        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
-            raise UserError(
-                f"a record in {self.config.dataset_dir} cannot be read or decoded: convert the data again. "
-                f"TensorFlow says: {tensorflow_reason(error)}"
-            ) from None
-
     def _remember(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         self._recent.append((images, labels))
         while len(self._recent) > max(1, _CHECKED_IMAGES // self.config.batch_size):
@@ -215,8 +206,6 @@ class Trainer:
 
     def _checked_loss(self, step: int, scalars: Mapping[str, tf.Tensor]) -> float:
         """The loss; fails before anything is saved where it is no number any more."""
-        if not scalars:
-            return 0.0
         loss = float(scalars["total_loss"])
         if not math.isfinite(loss):
             rate = float(scalars["learning_rate"])

@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 from common import config as config_lib
-from common import files, suggest
+from common import errors, files, suggest
 
 
 def test_unknown_names_are_answered_with_near_matches_and_all_names():
@@ -103,3 +103,19 @@ def test_scripts_say_one_line_and_exit_with_the_right_status(tmp_path, project_r
     assert "Traceback" not in done.stderr
     if status:
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Unknown format.",
+        "{{function_node __wrapped__x}} Unknown format. [Op:IteratorGetNext]",
+        "Graph execution error:\n\nDetected at node a/b defined at (most recent call last):\n"
+        "<stack traces unavailable>\nUnknown format.\n\t [[{{node a/b}}]] [Op:__inference_1]",
+        "{{function_node x}} Error in user-defined function passed to MapDataset:1 transformation with iterator: "
+        "Iterator::Root::ParallelMapV2: Unknown format.\n\t [[{{node y}}]] [Op:IteratorGetNext] name: ",
+        "{{function_node x}} {{function_node y}} Unknown format.\n\t [[{{node DecodeImage}}]]",
+    ],
+)
+def test_tensorflows_words_come_without_its_graph(message):
+    assert errors.tensorflow_reason(Exception(message)) == "Unknown format."

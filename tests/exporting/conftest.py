@@ -75,7 +75,7 @@ def export(linear_run, tmp_path):
 
     def call(**flags) -> pathlib.Path:
         flags = {"checkpoint_path": str(linear_run), "export_dir": str(tmp_path / "served"), **flags}
-        return pathlib.Path(saved_model.export(ExportConfig(**flags), frozenset(flags)))
+        return pathlib.Path(saved_model.export(ExportConfig(**flags)))
 
     return call
 

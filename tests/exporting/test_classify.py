@@ -145,7 +145,7 @@ def test_the_imagenet_checkpoint_names_what_is_on_a_photo(shared_data, tmp_path,
     checkpoint = shared_data / "mobilenet_v1_0.25_224" / "mobilenet_v1_0.25_224.ckpt"
     served = tmp_path / "served"
     flags = {"checkpoint_path": str(checkpoint), "export_dir": str(served), "model_name": "mobilenet_v1_025"}
-    version = pathlib.Path(saved_model.export(ExportConfig(**flags), frozenset(flags)))
+    version = pathlib.Path(saved_model.export(ExportConfig(**flags)))
     names = (version / "assets" / "labels.txt").read_text().splitlines()
     assert (len(names), names[0], names[986]) == (1001, "background", "daisy")
 

@@ -252,7 +252,7 @@ def test_a_network_of_gray_images(tmp_path, serve, picture):
     network.initialize()
     prefix = writer.save(tmp_path / "gray", 1, network.variables_by_name)
     flags = {"checkpoint_path": prefix, "export_dir": str(tmp_path / "served"), "model_name": "lenet"}
-    version = saved_model.export(ExportConfig(**flags), frozenset(flags))
+    version = saved_model.export(ExportConfig(**flags))
     inputs = tf.saved_model.load(version).signatures["float_images"].structured_input_signature[1]
     assert inputs["images"].shape.as_list() == [None, 28, 28, 1]
     colour, gray = serve(version, [picture(), picture(mode="L"), picture(1, "PNG", mode="L")])["probabilities"][:2]
@@ -265,6 +265,6 @@ def test_colour_networks_can_be_made_gray_by_flag(tmp_path):
     prefix = writer.save(tmp_path / "gray", 1, network.variables_by_name)
     flags = {"checkpoint_path": prefix, "export_dir": str(tmp_path / "served"), "model_name": "linear"}
     flags |= {"image_size": 4, "use_grayscale": True}
-    version = saved_model.export(ExportConfig(**flags), frozenset(flags))
+    version = saved_model.export(ExportConfig(**flags))
     inputs = tf.saved_model.load(version).signatures["float_images"].structured_input_signature[1]
     assert inputs["images"].shape.as_list() == [None, 4, 4, 1]
