@@ -1,6 +1,6 @@
 """TF-Slim's layer vocabulary over plain TensorFlow ops: `from nets import layers as slim` runs an old network file.
 
-Names, defaults, variables, collections and op names are Slim's; what is ours is `call_context`. Names that are not
+Names, defaults, variables, collections and op names are Slim's; what is ours is `call_context` and `training_step`. Names that are not
 layers (regularizers, losses, collection helpers, `learning`, ...) are tf-slim's own, through `nets.slim`.
 """
 
@@ -14,7 +14,7 @@ from nets.initializers import (
     xavier_initializer_conv2d,
 )
 from nets.layer_ops.batch_norm import batch_norm
-from nets.layer_ops.context import call_context
+from nets.layer_ops.context import call_context, training_step
 from nets.layer_ops.convolution import (
     conv1d,
     conv2d,
@@ -119,6 +119,7 @@ __all__ = [
     "separable_convolution2d",
     "softmax",
     "stack",
+    "training_step",
     "unit_norm",
     "utils",
     "variable",

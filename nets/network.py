@@ -226,6 +226,7 @@ class Network(tf.Module):
         batch_statistics: bool | None = None,
         batch_norm_decay: Callable[[float], Any] | None = None,
         seed: tf.Tensor | None = None,
+        step: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, EndPoints]:
         """Applies the network.
 
@@ -236,6 +237,8 @@ class Network(tf.Module):
               `training`. With `training=False` the moving averages are then left as they are.
             batch_norm_decay: maps the network's decay of the moving averages to the one to use; None keeps it.
             seed: int tensor [2] that fixes the dropout masks; None for a fresh draw.
+            step: int scalar, how many training steps have been done, for networks with a schedule of their own (the
+                drop path of NASNet); None for the schedule's end.
 
         Returns:
             (logits, end_points): [N, num_classes] float32 (the features where num_classes is 0) and Slim's end points.
@@ -243,7 +246,7 @@ class Network(tf.Module):
         if not self.variables_by_name:
             raise ValueError(f"network {self.record.name!r} has no variables yet: call initialize() first")
         if tf.executing_eagerly():
-            return self._call_eagerly(images, training, batch_statistics, batch_norm_decay, seed)
+            return self._call_eagerly(images, training, batch_statistics, batch_norm_decay, seed, step)
         if batch_statistics is None:
             batch_statistics = training
 
@@ -255,11 +258,17 @@ class Network(tf.Module):
                 return True, 1.0  # a decay of one leaves the averages as they are
             return True, batch_norm_decay(decay) if batch_norm_decay else decay
 
-        with layers.call_context(batch_norm=batch_norm, seed=seed):
+        with layers.call_context(batch_norm=batch_norm, seed=seed, step=step):
             return self._apply(images, training, self._look_up)
 
     def _call_eagerly(
-        self, images: tf.Tensor, training: bool, batch_statistics: bool | None, decay: Callable | None, seed: Any
+        self,
+        images: tf.Tensor,
+        training: bool,
+        batch_statistics: bool | None,
+        decay: Callable | None,
+        seed: Any,
+        step: Any,
     ) -> tuple[tf.Tensor, EndPoints]:
         images = tf.convert_to_tensor(images)
         # One trace for batches of any length, but one for each size of image: a size not known in the trace would make
@@ -269,11 +278,13 @@ class Network(tf.Module):
         if compiled is None:
             options = {"batch_statistics": batch_statistics, "batch_norm_decay": decay}
             compiled = tf.function(
-                lambda batch, seed: self(batch, training, seed=seed, **options), autograph=False, reduce_retracing=True
+                lambda batch, seed, step: self(batch, training, seed=seed, step=step, **options),
+                autograph=False,
+                reduce_retracing=True,
             )
             if decay is None:  # a callable may mean something else each time
                 self._compiled[key] = compiled
-        return compiled(images, seed)
+        return compiled(images, seed, step if step is None else tf.convert_to_tensor(step))
 
     def _apply(self, images: tf.Tensor, training: bool, getter: Callable) -> tuple[tf.Tensor, EndPoints]:
         function = nets_factory.get_network_fn(
@@ -314,7 +325,7 @@ class Network(tf.Module):
         shape = (None, *frames, self.image_size, self.image_size, self.channels)
         compute_dtype, self.compute_dtype = self.compute_dtype, tf.float32
         try:
-            with tf.Graph().as_default(), layers.call_context(batch_norm=batch_norm):
+            with tf.Graph().as_default(), layers.call_context(batch_norm=batch_norm, step=0):
                 self._apply(tf.compat.v1.placeholder(tf.float32, shape), True, collect)
         finally:
             self.compute_dtype = compute_dtype

@@ -37,11 +37,20 @@ _FAMILIES = (
     "nets.overfeat",
     "nets.vgg",
     "nets.inception_v1",
+    "nets.inception_v2",
     "nets.inception_v3",
+    "nets.inception_v4",
+    "nets.inception_resnet_v2",
+    "nets.i3d",
+    "nets.s3dg",
     "nets.lenet",
     "nets.resnet_v1",
     "nets.resnet_v2",
     "nets.mobilenet_v1",
+    "nets.mobilenet.mobilenet_v2",
+    "nets.mobilenet.mobilenet_v3",
+    "nets.nasnet.nasnet",
+    "nets.nasnet.pnasnet",
 )
 
 _records: dict[str, "NetworkRecord"] = {}

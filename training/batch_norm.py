@@ -115,7 +115,8 @@ class BatchNormAverages:
 
     def _update_averages(self, images: tf.Tensor, count: tf.Tensor) -> None:
         # With decay n / (n + 1) the moving average is the plain mean of all batches so far.
-        self._network(images, training=True, batch_norm_decay=lambda decay: count / (count + 1.0))
+        # Step 0: a network that thins itself out as training goes on (drop path) is whole there, as in evaluation.
+        self._network(images, training=True, batch_norm_decay=lambda decay: count / (count + 1.0), step=0)
 
     def _sums_in_both_modes(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         sums = []

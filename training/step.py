@@ -40,7 +40,7 @@ def make_train_step(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(list(trained.values()))
             logits, end_points = network(
-                images, training=True, seed=tf.stack([config.seed, step]), **batch_norm.call_options(step)
+                images, training=True, seed=tf.stack([config.seed, step]), step=step, **batch_norm.call_options(step)
             )
             losses = classification_losses(logits, end_points, labels, config.label_smoothing)
             data_loss = tf.add_n(list(losses.values()))
