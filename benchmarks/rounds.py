@@ -37,7 +37,7 @@ def script(arguments: list[str], **options) -> subprocess.Popen:
 
 def print_table(title: str, results: Mapping[str, list[float]], unit: str, file: TextIO = sys.stdout) -> None:
     """Prints median, smallest and largest of each contestant, and the median's ratio to the last one's."""
-    from reporting.tables import table
+    from common.tables import table
 
     base = statistics.median(list(results.values())[-1])
     rows = [

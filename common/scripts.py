@@ -86,7 +86,10 @@ def _help() -> str:
 
 
 def _fail(script: str, message: str, status: int) -> None:
-    print(f"{os.path.basename(script)}: error: {message}", file=sys.stderr)
+    folder, name = os.path.split(script)
+    # `python -m PACKAGE` runs its __main__.py, which says nothing to the user.
+    shown = os.path.basename(folder) if name == "__main__.py" else name
+    print(f"{shown}: error: {message}", file=sys.stderr)
     sys.exit(status)
 
 

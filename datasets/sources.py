@@ -21,12 +21,17 @@ class Item(NamedTuple):
         label: class, from 0; an index into the class names.
         split: split it belongs to; None if that is to be drawn.
         bytes: size of its file, for the number of shards; 0 if not known.
+        group: what it shares with other examples (one object, one patient), so that all go to one split; None if it
+            stands alone.
+        labels: all its classes, where an image may have several or none; None where it has the one `label`.
     """
 
     key: str
     label: int
     split: str | None = None
     bytes: int = 0
+    group: str | None = None
+    labels: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

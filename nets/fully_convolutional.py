@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from nets import layers as slim
-from nets.blocks import EndPoints, Outputs, squeeze_map
+from nets.blocks import EndPoints, Outputs, StrideBudget, squeeze_map
 
 
 class Conv(NamedTuple):
@@ -50,6 +50,7 @@ def build(
     spatial_squeeze: bool,
     global_pool: bool,
     reuse: bool | None = None,
+    output_stride: int | None = None,
 ) -> Outputs:
     """Builds such a network.
 
@@ -62,6 +63,7 @@ def build(
       is_training, dropout_keep_prob: dropout after fc6 and after fc7.
       spatial_squeeze: [batch, 1, 1, num_classes] -> [batch, num_classes].
       global_pool: average fc7 over the map.
+      output_stride: ratio of the image's side to fc7's; None for the network's own. Later strides become atrous rates.
 
     Returns:
       (logits or features, end points `<scope>/<layer>` in order of building, and `global_pool`).
@@ -69,10 +71,13 @@ def build(
     with tf.compat.v1.variable_scope(scope, default_scope, [inputs], reuse=reuse) as variable_scope:
         prefix = variable_scope.name
         end_points: EndPoints = {}
-        net = _build_layers(inputs, layers, end_points, prefix)
+        budget = StrideBudget(output_stride)
+        net = _build_layers(inputs, layers, end_points, prefix, budget)
+        budget.check_reached()
         with slim.arg_scope([slim.conv2d], **classifier.options):
             padding, kernel = classifier.fc6_padding, [classifier.fc6_kernel] * 2
-            net = slim.conv2d(net, classifier.fc6_depth, kernel, padding=padding, scope="fc6")
+            options = {"padding": padding, "rate": budget.spend(1)[1]}
+            net = slim.conv2d(net, classifier.fc6_depth, kernel, scope="fc6", **options)
             end_points[f"{prefix}/fc6"] = net
             net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope="dropout6")
             net = end_points[f"{prefix}/fc7"] = slim.conv2d(net, 4096, [1, 1], scope="fc7")
@@ -89,14 +94,17 @@ def build(
     return net, end_points
 
 
-def _build_layers(net: tf.Tensor, layers: Sequence[Conv | Pool], end_points: EndPoints, prefix: str) -> tf.Tensor:
+def _build_layers(
+    net: tf.Tensor, layers: Sequence[Conv | Pool], end_points: EndPoints, prefix: str, budget: StrideBudget
+) -> tf.Tensor:
     for layer in layers:
         key = f"{prefix}/{layer.scope}"
         if isinstance(layer, Pool):
-            net = end_points[key] = slim.max_pool2d(net, [layer.kernel] * 2, 2, scope=layer.scope)
+            net = end_points[key] = _pool(net, layer, *budget.spend(2))
             continue
         options = {} if layer.padding is None else {"padding": layer.padding}
-        convolution = (layer.depth, [layer.kernel] * 2, layer.stride)
+        stride, options["rate"] = budget.spend(layer.stride)
+        convolution = (layer.depth, [layer.kernel] * 2, stride)
         if layer.repeat is None:
             net = end_points[key] = slim.conv2d(net, *convolution, scope=layer.scope, **options)
             continue
@@ -105,3 +113,14 @@ def _build_layers(net: tf.Tensor, layers: Sequence[Conv | Pool], end_points: End
                 name = f"{layer.scope}_{i}"
                 net = end_points[f"{key}/{name}"] = slim.conv2d(net, *convolution, scope=name, **options)
     return net
+
+
+def _pool(net: tf.Tensor, layer: Pool, stride: int, rate: int) -> tf.Tensor:
+    kernel = [layer.kernel] * 2
+    if stride == 2:
+        return slim.max_pool2d(net, kernel, 2, scope=layer.scope)
+    # All windows instead of every second one, the last ones cut off by the map's end. Padding at the end alone keeps
+    # window i at pixel i.
+    beyond = [0, rate * (layer.kernel - 1)]
+    net = tf.pad(net, [[0, 0], beyond, beyond, [0, 0]], constant_values=net.dtype.min)
+    return slim.pool(net, kernel, "MAX", dilation_rate=rate, scope=layer.scope)

@@ -6,14 +6,20 @@ import tensorflow as tf
 
 from nets import layers as slim
 from nets import registry
-from nets.blocks import (
-    Outputs,
-    check_depth_multiplier,
-    reduced_kernel,
-    squeeze_map,
-    truncated_normal,
+from nets.blocks import Outputs, reduced_kernel, squeeze_map, truncated_normal
+from nets.inception_utils import (
+    Conv,
+    Depth,
+    Fork,
+    Module,
+    Pool,
+    auxiliary_map,
+    build_base,
+    classifier,
+    depth_function,
+    inception_arg_scope,
+    pooled_classifier,
 )
-from nets.inception_utils import Conv, Depth, Fork, Module, Pool, build_base, classifier, inception_arg_scope
 
 inception_v3_arg_scope = inception_arg_scope
 
@@ -113,11 +119,6 @@ _TABLE = (
 )
 
 
-def _depth_function(depth_multiplier: float, min_depth: int) -> Depth:
-    check_depth_multiplier(depth_multiplier)
-    return lambda depth: max(int(depth * depth_multiplier), min_depth)
-
-
 def inception_v3_base(
     inputs: tf.Tensor,
     final_endpoint: str = "Mixed_7c",
@@ -139,9 +140,9 @@ def inception_v3_base(
       (the last layer's output, end points of all layers).
 
     Raises:
-      ValueError: unknown `final_endpoint`, or `depth_multiplier` <= 0.
+      ValueError: unknown `final_endpoint`, `depth_multiplier` <= 0, or images that are too small.
     """
-    depth = _depth_function(depth_multiplier, min_depth)
+    depth = depth_function(depth_multiplier, min_depth)
     with tf.compat.v1.variable_scope(scope, "InceptionV3", [inputs]):
         return build_base(inputs, _TABLE, final_endpoint, depth)
 
@@ -153,8 +154,7 @@ def _auxiliary_logits(net: tf.Tensor, num_classes: int, depth: Depth, spatial_sq
     pixels has `Conv2d_2a_5x5`, so an auxiliary classifier at another size may have to start anew.
     """
     with tf.compat.v1.variable_scope("AuxLogits"):
-        net = slim.avg_pool2d(net, [5, 5], stride=3, padding="VALID", scope="AvgPool_1a_5x5")
-        net = slim.conv2d(net, depth(128), [1, 1], scope="Conv2d_1b_1x1")
+        net = auxiliary_map(net, depth(128))
         height, width = reduced_kernel(net, (5, 5))
         net = slim.conv2d(
             net,
@@ -220,9 +220,9 @@ def inception_v3(
       `Logits`, `Predictions`).
 
     Raises:
-      ValueError: `depth_multiplier` <= 0.
+      ValueError: `depth_multiplier` <= 0; images too small or too large for these arguments.
     """
-    depth = _depth_function(depth_multiplier, min_depth)
+    depth = depth_function(depth_multiplier, min_depth)
     with tf.compat.v1.variable_scope(scope, "InceptionV3", [inputs], reuse=reuse) as variable_scope:
         with slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training):
             net, end_points = inception_v3_base(
@@ -231,19 +231,15 @@ def inception_v3(
             if create_aux_logits and num_classes:
                 auxiliary = _auxiliary_logits(end_points["Mixed_6e"], num_classes, depth, spatial_squeeze)
                 end_points["AuxLogits"] = auxiliary
-            with tf.compat.v1.variable_scope("Logits"):
-                if global_pool:
-                    net = end_points["global_pool"] = tf.reduce_mean(net, [1, 2], keepdims=True, name="GlobalPool")
-                else:
-                    height, width = reduced_kernel(net, (8, 8))
-                    net = slim.avg_pool2d(net, [height, width], padding="VALID", scope=f"AvgPool_1a_{height}x{width}")
-                    end_points["AvgPool_1a"] = net
-                if not num_classes:
-                    return net, end_points
-                net = end_points["PreLogits"] = slim.dropout(net, dropout_keep_prob, scope="Dropout_1b")
-                logits = classifier(net, num_classes, "Conv2d_1c_1x1")
-                if spatial_squeeze:
-                    logits = squeeze_map(logits, "SpatialSqueeze")
-            end_points["Logits"] = logits
-            end_points["Predictions"] = prediction_fn(logits, scope="Predictions")
-    return logits, end_points
+            net = pooled_classifier(
+                net,
+                end_points,
+                num_classes,
+                window=8,
+                global_pool=global_pool,
+                global_pool_name="GlobalPool",
+                dropout_keep_prob=dropout_keep_prob,
+                spatial_squeeze=spatial_squeeze,
+                prediction_fn=prediction_fn,
+            )
+    return net, end_points

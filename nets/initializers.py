@@ -27,7 +27,6 @@ _RANDOM = (
     _v1.random_uniform_initializer,
     *_GLOROT,
 )
-_FIXED = (_v1.zeros_initializer, _v1.ones_initializer, _v1.constant_initializer)
 
 Shape = Sequence[int] | tf.TensorShape
 Seed = Sequence[int] | tf.Tensor
@@ -126,6 +125,37 @@ class VarianceScaling:
         return tf.cast(values, dtype)
 
 
+class CenterIdentity:
+    """A kernel that passes its input unchanged: 1 from each channel to itself at the middle of the window, else 0.
+
+    Args:
+      dtype: a floating type, used when the call gives none.
+    """
+
+    def __init__(self, dtype: tf.DType = tf.float32) -> None:
+        self.dtype = tf.as_dtype(dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"dtype": self.dtype.name}
+
+    def __call__(self, shape: Shape, dtype: Any = None, partition_info: Any = None) -> tf.Tensor:
+        """Makes the kernel [*window, channels, channels].
+
+        Raises:
+          ValueError: another number of channels out than in, or a window with no middle.
+        """
+        sizes = tf.TensorShape(shape if partition_info is None else partition_info.full_shape).as_list()
+        if len(sizes) < 2 or sizes[-2] != sizes[-1]:
+            raise ValueError(f"an identity kernel has as many channels out as in, not shape {sizes}")
+        if any(size % 2 == 0 for size in sizes[:-2]):
+            raise ValueError(f"an identity kernel has an odd window, with a middle, not shape {sizes}")
+        # Scattered rather than a constant, which would make a graph as large as its kernels.
+        places = [[*(size // 2 for size in sizes[:-2]), channel, channel] for channel in range(sizes[-1])]
+        values = tf.scatter_nd(places, tf.ones([sizes[-1]], tf.as_dtype(dtype or self.dtype)), sizes)
+        return values if partition_info is None else tf.slice(values, partition_info.var_offset, shape)
+
+
 def variance_scaling_initializer(
     factor: float = 2.0,
     mode: str = "FAN_IN",
@@ -143,6 +173,10 @@ def xavier_initializer(uniform: bool = True, seed: int | None = None, dtype: tf.
 
 
 xavier_initializer_conv2d = xavier_initializer
+
+
+# The same values whatever the seed.
+_FIXED = (_v1.zeros_initializer, _v1.ones_initializer, _v1.constant_initializer, CenterIdentity)
 
 
 def _sample_variance_scaling(config: dict[str, Any], shape: Shape, dtype: tf.DType, seed: Seed) -> tf.Tensor:
@@ -192,7 +226,7 @@ def has_stateless_draw(initializer: Any) -> bool:
 
 
 def is_fixed(initializer: Any) -> bool:
-    """Whether it gives the same value whatever the seed: zeros, ones, a constant."""
+    """Whether it gives the same value whatever the seed: zeros, ones, a constant, an identity."""
     if inspect.isclass(initializer):
         initializer = initializer()
     return initializer is not None and (isinstance(initializer, _FIXED) or not callable(initializer))

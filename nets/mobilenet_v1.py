@@ -193,6 +193,7 @@ def mobilenet_v1(
     reuse: bool | None = None,
     scope: str = "MobilenetV1",
     global_pool: bool = False,
+    output_stride: int | None = None,
 ) -> Outputs:
     """MobileNet v1.
 
@@ -212,12 +213,15 @@ def mobilenet_v1(
       reuse: whether the variables exist already.
       scope: variable scope.
       global_pool: average over the whole map rather than a window of 7x7 at most; takes any input size.
+      output_stride: for dense use, with `spatial_squeeze=False` (not in the original): ratio of the image's side to
+        the last map's, 8, 16 or 32. Unless `global_pool` is asked for, nothing is pooled and the classifier answers for
+        every pixel of that map. None for the network's own stride and pooling.
 
     Returns:
       (logits [batch, num_classes], end points by layer, `AvgPool_1a` or `global_pool`, `Logits`, `Predictions`).
 
     Raises:
-      ValueError: inputs not of rank 4, or `depth_multiplier` <= 0.
+      ValueError: inputs not of rank 4, `depth_multiplier` <= 0, or another `output_stride`.
     """
     if inputs.shape.rank != 4:
         raise ValueError(f"expected images of rank 4, [batch, height, width, channels], found shape {inputs.shape}")
@@ -230,12 +234,13 @@ def mobilenet_v1(
                 min_depth=min_depth,
                 depth_multiplier=depth_multiplier,
                 conv_defs=conv_defs,
+                output_stride=output_stride,
                 scope=variable_scope,
             )
             with tf.compat.v1.variable_scope("Logits"):
                 if global_pool:
                     net = end_points["global_pool"] = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
-                else:
+                elif output_stride is None:
                     net = slim.avg_pool2d(net, reduced_kernel(net, (7, 7)), padding="VALID", scope="AvgPool_1a")
                     end_points["AvgPool_1a"] = net
                 if not num_classes:

@@ -90,6 +90,8 @@ class NetworkRecord:
     checkpoint: PublishedCheckpoint | None = None
     top1: float | None = None  # ImageNet validation accuracy in percent, single crop, of that checkpoint
     top5: float | None = None
+    parameters: int | None = None  # trained values that a prediction uses, with `num_classes` classes (`nets.cost`)
+    multiply_adds: int | None = None  # of a prediction; for video networks, of a clip of 64 frames
     paper: str = ""
     video: bool = False  # input is [batch, frames, height, width, channels]
 
@@ -100,6 +102,11 @@ class NetworkRecord:
             raise ValueError(f"network {self.name!r}: image_size and channels must be positive")
         if not isinstance(self.head_scopes, tuple) or not all(isinstance(scope, str) for scope in self.head_scopes):
             raise ValueError(f"network {self.name!r}: head_scopes must be a tuple of scope names")
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the published checkpoint; without one ImageNet's 1000, or 10 for networks of small images."""
+        return self.checkpoint.num_classes if self.checkpoint else 1000 if self.image_size > 64 else 10
 
 
 def register(record: NetworkRecord) -> None:

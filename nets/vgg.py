@@ -46,7 +46,7 @@ _DOC = """{title}.
 
     {accuracy}Simonyan and Zisserman 2014, https://arxiv.org/abs/1409.1556. Its fully connected layers are convolutions:
     larger images give a map of answers with `spatial_squeeze=False` (and, with `fc_conv_padding='SAME'`, one for every
-    32 pixels), or one answer with `global_pool=True`. A classifier trained with `global_pool` is another one than one
+    32 pixels, or for fewer with `output_stride`), or one answer with `global_pool=True`. A classifier trained with `global_pool` is another one than one
     trained without.
 
     Args:
@@ -59,9 +59,15 @@ _DOC = """{title}.
       scope: variable scope.
       fc_conv_padding: of the 7x7 convolution fc6.
       global_pool: average fc7 over the map before the classifier.
+      output_stride: ratio of the image's side to the last map's, 1, 2, 4, 8, 16 or 32 (not in the original); None
+        for 32. The later pools then keep every window and the convolutions after them get atrous rates, so the map has
+        the answers of the network at stride 32 and those between.
 
     Returns:
       (logits [batch, num_classes], end points `<scope>/conv1/conv1_1` ... `<scope>/fc8`).
+
+    Raises:
+      ValueError: an answer per image was asked for and there is a map, or another `output_stride`.
     """
 
 
@@ -76,6 +82,7 @@ def _make(name: str, title: str, accuracy: str = "", **facts: Any):
         scope: str = name,
         fc_conv_padding: str = "VALID",
         global_pool: bool = False,
+        output_stride: int | None = None,
     ) -> Outputs:
         return build(
             inputs,
@@ -89,6 +96,7 @@ def _make(name: str, title: str, accuracy: str = "", **facts: Any):
             spatial_squeeze=spatial_squeeze,
             global_pool=global_pool,
             reuse=reuse,
+            output_stride=output_stride,
         )
 
     vgg.__name__ = vgg.__qualname__ = name

@@ -15,7 +15,7 @@ from absl import logging
 from common.errors import FlagError, UserError
 from common.files import write_json
 from datasets import dataset_factory, input_pipeline
-from reporting import tables
+from common import tables
 from reporting.summaries import write_scalars
 from training import inputs, models
 from training.config import EvalConfig, require_dataset_dir

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reporting import tables
+from common import tables
 
 
 def test_the_first_column_is_to_the_left_and_the_others_to_the_right():
