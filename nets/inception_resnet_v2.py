@@ -22,6 +22,8 @@ from nets.inception_utils import (
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
 
+_RELU6 = (tf.nn.relu6, tf.compat.v1.nn.relu6)  # one function, but two objects
+
 _BLOCK35 = (
     (Conv("Conv2d_1x1", 32),),
     (Conv("Conv2d_0a_1x1", 32), Conv("Conv2d_0b_3x3", 32)),
@@ -149,8 +151,8 @@ def _residual_block(
     reuse: bool | None,
 ) -> tf.Tensor:
     with tf.compat.v1.variable_scope(scope, default_scope, [net], reuse=reuse):
-        residual = classifier(build_branches(net, branches), net.shape[3], "Conv2d_1x1") * scale
-        if activation_fn is tf.nn.relu6:
+        residual = classifier(build_branches(net, branches), net.shape[3], "Conv2d_1x1", rate=1) * scale
+        if activation_fn in _RELU6:
             residual = tf.clip_by_value(residual, -6.0, 6.0)  # for arithmetic with few bits
         net += residual
         return net if activation_fn is None else activation_fn(net)
@@ -255,8 +257,8 @@ def inception_resnet_v2_base(
         raise ValueError(f"output_stride must be 8 or 16, not {output_stride}")
     if output_stride == 8 and final_endpoint in _END_POINTS[_END_POINTS.index("PreAuxLogits") + 1 :]:
         raise ValueError(
-            f"output_stride 8 goes up to PreAuxLogits, not to {final_endpoint}; use final_endpoint='PreAuxLogits' or an "
-            f"earlier one"
+            f"output_stride 8 goes up to PreAuxLogits, not to {final_endpoint}; use final_endpoint='PreAuxLogits' "
+            f"or one before it"
         )
     padding = "SAME" if align_feature_maps else "VALID"
     end_points: EndPoints = {}
@@ -278,6 +280,8 @@ def inception_resnet_v2_base(
     checkpoint=registry.PublishedCheckpoint("inception_resnet_v2_2016_08_30.tar.gz"),
     top1=80.4,
     top5=95.3,
+    parameters=55_814_729,
+    multiply_adds=13_155_795_552,
     paper="Szegedy et al. 2016, Inception-v4, Inception-ResNet and the impact of residual connections on learning, "
     "arXiv:1602.07261",
 )

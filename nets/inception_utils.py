@@ -123,6 +123,8 @@ def _build_conv(net: tf.Tensor, conv: Conv, kernel: tuple[int, int], depth: Dept
     options: dict[str, Any] = {"stride": conv.stride, "padding": conv.padding, "scope": conv.scope}
     if conv.stddev is not None:
         options["weights_initializer"] = truncated_normal(conv.stddev)
+    if kernel == (1, 1):
+        options["rate"] = 1  # an arg scope's atrous rate means nothing to one pixel, yet it would cost
     if conv.depthwise is None:
         return slim.conv2d(net, depth(conv.depth), kernel, **options)
     filters = max(min(depth(conv.depth) // 3, conv.depthwise), 1)

@@ -86,6 +86,8 @@ def inception_v1_base(
     checkpoint=registry.PublishedCheckpoint("inception_v1_2016_08_28.tar.gz"),
     top1=69.8,
     top5=89.6,
+    parameters=6_618_649,
+    multiply_adds=1_498_377_216,
     paper="Szegedy et al. 2015, Going deeper with convolutions, arXiv:1409.4842",
 )
 def inception_v1(

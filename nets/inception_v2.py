@@ -139,6 +139,8 @@ def inception_v2_base(
     checkpoint=registry.PublishedCheckpoint("inception_v2_2016_08_28.tar.gz"),
     top1=73.9,
     top5=91.8,
+    parameters=11_179_361,
+    multiply_adds=1_934_858_240,
     paper="Ioffe, Szegedy 2015, Batch normalization: accelerating deep network training by reducing internal covariate "
     "shift, arXiv:1502.03167",
 )

@@ -180,6 +180,8 @@ def _auxiliary_logits(net: tf.Tensor, num_classes: int, depth: Depth, spatial_sq
     checkpoint=registry.PublishedCheckpoint("inception_v3_2016_08_28.tar.gz"),
     top1=78.0,
     top5=93.9,
+    parameters=23_819_401,
+    multiply_adds=5_713_218_144,
     paper="Szegedy et al. 2016, Rethinking the Inception architecture for computer vision, arXiv:1512.00567",
 )
 def inception_v3(

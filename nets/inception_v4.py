@@ -178,6 +178,8 @@ def inception_v4_base(
     checkpoint=registry.PublishedCheckpoint("inception_v4_2016_09_09.tar.gz"),
     top1=80.2,
     top5=95.2,
+    parameters=42_649_769,
+    multiply_adds=12_253_976_160,
     paper="Szegedy et al. 2016, Inception-v4, Inception-ResNet and the impact of residual connections on learning, "
     "arXiv:1602.07261",
 )
