@@ -62,6 +62,8 @@ def i3d_base(
     arg_scope=i3d_arg_scope,
     head_scopes="InceptionV1/Logits",
     features="Mixed_5c",
+    parameters=13_304_984,
+    multiply_adds=111_157_444_608,
     video=True,
     paper="Carreira and Zisserman 2017, Quo vadis, action recognition?, arXiv:1705.07750",
 )

@@ -190,6 +190,8 @@ def s3dg_base(
     arg_scope=s3dg_arg_scope,
     head_scopes="InceptionV1/Logits",
     features="Mixed_5c",
+    parameters=10_133_848,
+    multiply_adds=64_189_111_040,
     video=True,
     paper="Xie et al. 2018, Rethinking spatiotemporal feature learning, arXiv:1712.04851",
 )

@@ -78,6 +78,34 @@ def test_partitions_are_drawn_as_parts_of_the_whole():
     assert np.abs(values).max() <= np.sqrt(6 / 150)
 
 
+@pytest.mark.parametrize("shape", [(3, 1, 1, 4, 4), (1, 1, 2, 2), (5, 3, 6, 6), (4, 4)])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16, tf.float16])
+def test_an_identity_kernel_passes_each_channel_at_the_middle_of_its_window(shape, dtype):
+    expected = np.zeros(shape)
+    expected[tuple(side // 2 for side in shape[:-2])] = np.eye(shape[-1])
+    np.testing.assert_array_equal(draw(initializers.CenterIdentity(), shape, dtype), expected)
+    tensor = initializers.sample(initializers.CenterIdentity(), shape, dtype, (1, 2))
+    assert tensor.dtype == dtype
+    np.testing.assert_array_equal(tf.cast(tensor, tf.float32), expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1, 4, 5), (2, 1, 1, 4, 4), (3, 3, 2, 4, 4), (4,)])
+def test_a_kernel_that_cannot_be_the_identity_is_refused(shape):
+    with pytest.raises(ValueError, match="an identity kernel has"):
+        initializers.CenterIdentity()(shape)
+
+
+def test_partitions_of_an_identity_kernel_are_parts_of_the_whole():
+    partitioner = v1.fixed_size_partitioner(3)
+    with tf.Graph().as_default(), v1.variable_scope("s", partitioner=partitioner):
+        initializer = initializers.CenterIdentity()
+        variable = v1.get_variable("w", [3, 1, 4, 4], initializer=initializer, use_resource=True)
+        with v1.Session() as session:
+            session.run(v1.global_variables_initializer())
+            values = session.run(variable.as_tensor())
+    np.testing.assert_array_equal(values, np.stack([np.zeros([1, 4, 4]), np.eye(4)[None], np.zeros([1, 4, 4])]))
+
+
 # -- sample ----------------------------------------------------------------------------------------------------------
 
 SHAPE = (60, 70)
@@ -202,6 +230,7 @@ def test_has_stateless_draw_says_what_can_be_drawn_with_a_seed_not_known_in_pyth
         (tf.compat.v1.constant_initializer(0.1), True),
         (3.0, True),
         (None, False),
+        (initializers.CenterIdentity(), True),
         (initializers.xavier_initializer(), False),
         (tf.compat.v1.truncated_normal_initializer, False),
         (lambda shape, dtype: tf.zeros(shape, dtype), False),
