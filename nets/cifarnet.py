@@ -28,7 +28,9 @@ def cifarnet_arg_scope(weight_decay: float = 0.004) -> Any:
 
 
 def _local_response_normalization(net: tf.Tensor, name: str) -> tf.Tensor:
-    return tf.nn.lrn(net, 4, bias=1.0, alpha=0.001 / 9.0, beta=0.75, name=name)
+    # In float32, for the op has no bfloat16 kernel.
+    normalized = tf.nn.lrn(tf.cast(net, tf.float32), 4, bias=1.0, alpha=0.001 / 9.0, beta=0.75, name=name)
+    return tf.cast(normalized, net.dtype)
 
 
 @registry.network(
@@ -38,6 +40,8 @@ def _local_response_normalization(net: tf.Tensor, name: str) -> tf.Tensor:
     arg_scope=cifarnet_arg_scope,
     head_scopes="CifarNet/logits",
     features="fc4",
+    parameters=1_756_426,
+    multiply_adds=32_778_112,
     paper="Krizhevsky 2009, Learning multiple layers of features from tiny images",
 )
 def cifarnet(

@@ -1,7 +1,8 @@
 """TF-Slim's layer vocabulary over plain TensorFlow ops: `from nets import layers as slim` runs an old network file.
 
-Names, defaults, variables, collections and op names are Slim's; what is ours is `call_context` and `training_step`. Names that are not
-layers (regularizers, losses, collection helpers, `learning`, ...) are tf-slim's own, through `nets.slim`.
+Names, defaults, variables, collections and op names are Slim's; what is ours is `call_context` and `training_step`.
+Names that are not layers (regularizers, losses, collection helpers, `learning`, ...) are tf-slim's own, through
+`nets.slim`.
 """
 
 import sys

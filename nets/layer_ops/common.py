@@ -67,7 +67,8 @@ def spatial_attribute(numbers: Sequence[int], data_format: str) -> list[int]:
 
 
 @functools.cache
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
+    """Whether TensorFlow sees one."""
     return bool(tf.config.get_visible_devices("GPU"))
 
 
@@ -78,7 +79,7 @@ def with_layout(op: Callable[[tf.Tensor, str], tf.Tensor], inputs: tf.Tensor, da
     switched off and does not exist for every processor).
     """
     last, axis = LAYOUTS[data_format]
-    if axis == -1 or _has_gpu():
+    if axis == -1 or has_gpu():
         return op(inputs, data_format)
     rank = len(data_format)
     outputs = op(tf.transpose(inputs, [0, *range(2, rank), 1]), last)

@@ -13,6 +13,22 @@ _v1 = tf.compat.v1
 _LAYOUTS = {1: ("NWC", "NCW"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
 
 
+def _is_half_precision_safe(inputs: tf.Tensor, weights: Any, strides: Sequence[int], data_format: str) -> bool:
+    """Whether the gradient of the weights can be trusted in half precision.
+
+    On processors with AVX-512 BF16 oneDNN (TensorFlow 2.21) leaves parts of it uninitialised, NaN included, for
+    temporal kernels over two frames and for strided kernels over a map of side 1.
+    """
+    if inputs.dtype not in (tf.bfloat16, tf.float16) or common.has_gpu():
+        return True
+    kernel = weights.shape.as_list()[:-2]
+    if len(strides) == 3:
+        return kernel[0] == 1
+    sides = inputs.shape.as_list()
+    sides = sides[1:-1] if common.LAYOUTS[data_format][1] == -1 else sides[2:]
+    return max(strides) == 1 or max(kernel) == 1 or 1 not in sides
+
+
 def _apply(
     inputs: tf.Tensor,
     weights: Any,
@@ -22,7 +38,9 @@ def _apply(
     data_format: str,
 ) -> tf.Tensor:
     """The linear op alone."""
-    dims = len(strides)
+    dims, dtype = len(strides), inputs.dtype
+    if not _is_half_precision_safe(inputs, weights, strides, data_format):
+        inputs, weights = tf.cast(inputs, tf.float32), tf.cast(weights, tf.float32)
     # The kernels' own dilation has no gradient on a plain CPU; tf.nn.convolution spreads the batch instead.
     if dims == 1 or max(rates) > 1:
 
@@ -36,7 +54,8 @@ def _apply(
             steps = common.spatial_attribute(strides, layout)
             return raw(input=values, filter=weights, strides=steps, padding=padding, data_format=layout)
 
-    return common.with_layout(op, inputs, data_format)
+    outputs = common.with_layout(op, inputs, data_format)
+    return outputs if outputs.dtype == dtype else tf.cast(outputs, dtype)
 
 
 def _layer(
