@@ -65,5 +65,7 @@ def get_network_fn(
         with slim.arg_scope(record.arg_scope(weight_decay=float(weight_decay))):
             return record.function(images, num_classes=num_classes, is_training=is_training, **kwargs)
 
+    # Through this link tf.function would find the network's own arguments, and fill their defaults in.
+    del network_fn.__wrapped__
     network_fn.default_image_size = record.image_size
     return network_fn

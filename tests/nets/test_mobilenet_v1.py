@@ -1,5 +1,6 @@
 """MobileNet v1: what the original's unit tests fix, and the options."""
 
+import inspect
 import math
 
 import numpy as np
@@ -160,3 +161,7 @@ def test_width_variants_are_named_functions(graph):
     _, end_points = mobilenet_v1.mobilenet_v1_050(images(1, 224, 224, 3), 10)
     assert end_points["Conv2d_13_pointwise"].shape[-1] == 512
     assert end_points["Predictions"].op.name == "MobilenetV1/Predictions/Reshape_1"
+
+
+def test_what_tf_function_reads_off_a_narrow_network_is_its_width():
+    assert inspect.signature(mobilenet_v1.mobilenet_v1_025).parameters["depth_multiplier"].default == 0.25
