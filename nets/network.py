@@ -8,6 +8,7 @@ answers these requests itself, through a custom getter: one dry run in a scratch
 
 import collections
 import dataclasses
+import functools
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -306,7 +307,12 @@ class Network(tf.Module):
             )
         return variable if variable.dtype == dtype else tf.cast(variable, dtype)
 
-    def _discover_variables(self) -> tuple[VariableSpec, ...]:
+    @functools.cached_property
+    def evaluation_names(self) -> frozenset[str]:
+        """Names of the variables that evaluation uses: all but those of heads built for training alone."""
+        return frozenset(spec.name for spec in self._discover_variables(training=False))
+
+    def _discover_variables(self, training: bool = True) -> tuple[VariableSpec, ...]:
         specs: dict[str, VariableSpec] = {}
 
         def collect(getter, name, shape=None, dtype=tf.float32, initializer=None, regularizer=None, **options):
@@ -318,7 +324,8 @@ class Network(tf.Module):
             # Training mode shows all variables (auxiliary heads, debiased means); which of the batch norms the network
             # itself keeps in inference mode shows here and only here.
             moves = bool(is_training) if not tf.is_tensor(is_training) else True
-            self._moving_batch_norms[scope] = moves or self._moving_batch_norms.get(scope, False)
+            if training:
+                self._moving_batch_norms[scope] = moves or self._moving_batch_norms.get(scope, False)
             return is_training, 1.0  # a decay of one asks for no updates, which placeholders do not have
 
         frames = (None,) if self.record.video else ()
@@ -326,7 +333,7 @@ class Network(tf.Module):
         compute_dtype, self.compute_dtype = self.compute_dtype, tf.float32
         try:
             with tf.Graph().as_default(), layers.call_context(batch_norm=batch_norm, step=0):
-                self._apply(tf.compat.v1.placeholder(tf.float32, shape), True, collect)
+                self._apply(tf.compat.v1.placeholder(tf.float32, shape), training, collect)
         finally:
             self.compute_dtype = compute_dtype
         return tuple(specs.values())

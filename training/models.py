@@ -1,7 +1,7 @@
 """From a checkpoint to a network ready to be applied: what evaluation, export and prediction share."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import tensorflow as tf
@@ -77,7 +77,7 @@ def known(flag: str, get: Callable[[str], Named], name: str) -> Named:
 def load(
     checkpoint_path: str, given: Mapping[str, Any], use_averages: bool | None = None, averages_flag: str = ""
 ) -> LoadedModel:
-    """Restores a network, strictly: every variable it has must be in the checkpoint with its shape.
+    """Restores a network, strictly: every variable that evaluation uses must be in the checkpoint with its shape.
 
     Args:
         checkpoint_path: run folder, prefix, or what else `checkpoints.reader.resolve` takes.
@@ -96,7 +96,7 @@ def load(
         sources = averages.required_sources(network.shapes, reader.shapes, reader.path, averages_flag)
     # What the run has beyond the network (an auxiliary classifier that is not built for evaluation) is no mistake here.
     plan = restore.plan(
-        network.shapes,
+        _needed_shapes(network, reader.shapes.keys() | (sources or {}).keys()),
         reader,
         head_scopes=network.record.head_scopes,
         allow_extra=True,
@@ -106,6 +106,15 @@ def load(
     tensors = reader.read(plan.restored.values())
     network.initialize({name: tensors[source] for name, source in plan.restored.items()})
     return LoadedModel(network, info, reader.path, reader.step or 0, use_averages, run)
+
+
+def _needed_shapes(network: Network, available: Collection[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the variables to restore: a head that is built for training alone may be missing."""
+    if all(name in available for name in network.shapes):
+        return network.shapes
+    return {
+        name: shape for name, shape in network.shapes.items() if name in available or name in network.evaluation_names
+    }
 
 
 def check_is_float_image_network(network: Network) -> None:
