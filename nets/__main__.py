@@ -60,10 +60,10 @@ def shortened(count: float) -> str:
     >>> shortened(25_557_032)
     '25.6M'
     """
-    for unit in ("", "k", "M", "G"):
-        if count < 999.5:
-            break
-        count /= 1000
+    units = iter(("", "k", "M", "G"))
+    unit = next(units)
+    while count >= 999.5 and unit != "G":
+        count, unit = count / 1000, next(units)
     digits = 0 if not unit or count >= 99.95 else 1 if count >= 9.995 else 2
     return f"{count:.{digits}f}{unit}"
 

@@ -53,6 +53,8 @@ def _classifier() -> Classifier:
     arg_scope=alexnet_v2_arg_scope,
     head_scopes="alexnet_v2/fc8",
     features="alexnet_v2/fc7",
+    parameters=50_303_912,
+    multiply_adds=736_555_776,
     paper="Krizhevsky 2014, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997",
 )
 def alexnet_v2(

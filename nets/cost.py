@@ -15,7 +15,9 @@ class Cost(NamedTuple):
     """Of one prediction, for one image (or one clip of 64 frames)."""
 
     parameters: int  # trained values that the logits depend on: an auxiliary classifier's do not count
-    multiply_adds: int  # of convolutions and matrix products; biases, normalisation and pooling are left out, as is usual
+    multiply_adds: (
+        int  # of convolutions and matrix products; biases, normalisation and pooling are left out, as is usual
+    )
 
 
 def measure(name: str, num_classes: int | None = None, image_size: int | None = None, **kwargs: Any) -> Cost:

@@ -33,6 +33,8 @@ def lenet_arg_scope(weight_decay: float = 0.0) -> Any:
     arg_scope=lenet_arg_scope,
     head_scopes="LeNet/fc4",
     features="fc3",
+    parameters=3_274_634,
+    multiply_adds=13_883_904,
     paper="LeCun et al. 1998, Gradient-based learning applied to document recognition",
 )
 def lenet(

@@ -27,6 +27,8 @@ def linear_arg_scope(weight_decay: float = 0.0) -> Any:
     arg_scope=linear_arg_scope,
     head_scopes="Linear/logits",
     features="Flatten",
+    parameters=30_730,
+    multiply_adds=30_720,
 )
 def linear(
     images: tf.Tensor,

@@ -53,6 +53,8 @@ def _classifier() -> Classifier:
     arg_scope=overfeat_arg_scope,
     head_scopes="overfeat/fc8",
     features="overfeat/fc7",
+    parameters=145_704_424,
+    multiply_adds=2_647_011_328,
     paper="Sermanet et al. 2014, OverFeat: integrated recognition, localization and detection, arXiv:1312.6229",
 )
 def overfeat(

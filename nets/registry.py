@@ -234,6 +234,8 @@ def _import_file(path: str, shown: str) -> None:
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    if (folder := os.path.dirname(path)) not in sys.path:
+        sys.path.append(folder)  # the file may import others beside it; last, so that none of ours is hidden
     try:
         spec.loader.exec_module(module)
     except BaseException:

@@ -206,7 +206,7 @@ def _published(layers: int, top1: float, top5: float) -> dict[str, Any]:
     }
 
 
-resnet_v1_50 = _make(50, **_published(50, 75.2, 92.2))
-resnet_v1_101 = _make(101, **_published(101, 76.4, 92.9))
-resnet_v1_152 = _make(152, **_published(152, 76.8, 93.2))
-resnet_v1_200 = _make(200)
+resnet_v1_50 = _make(50, parameters=25_557_032, multiply_adds=3_482_255_360, **_published(50, 75.2, 92.2))
+resnet_v1_101 = _make(101, parameters=44_549_160, multiply_adds=7_194_476_544, **_published(101, 76.4, 92.9))
+resnet_v1_152 = _make(152, parameters=60_192_808, multiply_adds=10_906_697_728, **_published(152, 76.8, 93.2))
+resnet_v1_200 = _make(200, parameters=64_673_832, multiply_adds=14_400_552_960)

@@ -192,7 +192,14 @@ def _published(layers: int, top1: float, top5: float) -> dict[str, Any]:
     }
 
 
-resnet_v2_50 = _make(50, **_published(50, 75.6, 92.8))
-resnet_v2_101 = _make(101, **_published(101, 77.0, 93.7))
-resnet_v2_152 = _make(152, **_published(152, 77.8, 94.1))
-resnet_v2_200 = _make(200, "79.9 % top-1, 95.2 % top-5 on ImageNet. ", top1=79.9, top5=95.2)
+resnet_v2_50 = _make(50, parameters=25_570_409, multiply_adds=3_482_257_408, **_published(50, 75.6, 92.8))
+resnet_v2_101 = _make(101, parameters=44_579_945, multiply_adds=7_194_478_592, **_published(101, 77.0, 93.7))
+resnet_v2_152 = _make(152, parameters=60_238_953, multiply_adds=10_906_699_776, **_published(152, 77.8, 94.1))
+resnet_v2_200 = _make(
+    200,
+    "79.9 % top-1, 95.2 % top-5 on ImageNet. ",
+    top1=79.9,
+    top5=95.2,
+    parameters=64_726_120,
+    multiply_adds=14_400_552_960,
+)

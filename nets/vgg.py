@@ -46,8 +46,8 @@ _DOC = """{title}.
 
     {accuracy}Simonyan and Zisserman 2014, https://arxiv.org/abs/1409.1556. Its fully connected layers are convolutions:
     larger images give a map of answers with `spatial_squeeze=False` (and, with `fc_conv_padding='SAME'`, one for every
-    32 pixels, or for fewer with `output_stride`), or one answer with `global_pool=True`. A classifier trained with `global_pool` is another one than one
-    trained without.
+    32 pixels, or for fewer with `output_stride`), or one answer with `global_pool=True`. A classifier trained with
+    `global_pool` is another one than one trained without.
 
     Args:
       inputs: float32 [batch, height, width, channels], 224 by default.
@@ -117,13 +117,15 @@ def _published(archive: str) -> registry.PublishedCheckpoint:
     return registry.PublishedCheckpoint(archive, num_classes=1000, label_offset=1)
 
 
-vgg_a = _make("vgg_a", "VGG with 11 layers, configuration A")
+vgg_a = _make("vgg_a", "VGG with 11 layers, configuration A", parameters=132_863_336, multiply_adds=7_609_090_048)
 vgg_16 = _make(
     "vgg_16",
     "VGG with 16 layers, configuration D",
     "71.5 % top-1, 89.8 % top-5 on ImageNet. ",
     checkpoint=_published("vgg_16_2016_08_28.tar.gz"),
     top1=71.5,
+    parameters=138_357_544,
+    multiply_adds=15_470_264_320,
     top5=89.8,
 )
 vgg_19 = _make(
@@ -132,6 +134,8 @@ vgg_19 = _make(
     "71.1 % top-1, 89.8 % top-5 on ImageNet. ",
     checkpoint=_published("vgg_19_2016_08_28.tar.gz"),
     top1=71.1,
+    parameters=143_667_240,
+    multiply_adds=19_632_062_464,
     top5=89.8,
 )
 

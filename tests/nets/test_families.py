@@ -19,10 +19,19 @@ FAMILIES = {
     "overfeat": (231, {}, [1, 1, 4096]),
     "vgg_a": (64, {"fc_conv_padding": "SAME", "global_pool": True}, [1, 1, 4096]),
     "inception_v1": (64, {"global_pool": True}, [1, 1, 1024]),
+    "inception_v2": (64, {"depth_multiplier": 0.25}, [1, 1, 256]),
     "inception_v3": (139, {"depth_multiplier": 0.1}, [1, 1, 32 + 4 * 38 + 19]),
+    "inception_v4": (107, {}, [1, 1, 1536]),
+    "inception_resnet_v2": (107, {}, [1, 1, 1536]),
+    "i3d": (32, {}, [1, 1, 1, 1024]),
+    "s3dg": (32, {"depth_multiplier": 0.25}, [1, 1, 1, 256]),
     "resnet_v1_50": (64, {"depth_multiplier": 0.25}, [1, 1, 512]),
     "resnet_v2_50": (64, {}, [1, 1, 2048]),
     "mobilenet_v1_025": (64, {}, [1, 1, 256]),
+    "mobilenet_v2_035": (64, {}, [1, 1, 1280]),
+    "mobilenet_v3_small": (64, {}, [1, 1, 1024]),
+    "nasnet_cifar": (32, {}, [768]),
+    "pnasnet_mobile": (160, {}, [1080]),
 }
 HEAVY = {"alexnet_v2", "overfeat", "vgg_a"}  # tens of millions of weights: built here, not run
 
@@ -35,9 +44,15 @@ def channels(name):
     return registry.get(name).channels
 
 
+def space(name):
+    """Frames (of clips), height and width."""
+    size = FAMILIES[name][0]
+    return (*((8,) if registry.get(name).video else ()), size, size)
+
+
 def build(name, num_classes, is_training, batch=2, **kwargs):
-    size, options, _ = FAMILIES[name]
-    images = tf.random.stateless_uniform([batch, size, size, channels(name)], [1, 2], -1.0, 1.0)
+    options = FAMILIES[name][1]
+    images = tf.random.stateless_uniform([batch, *space(name), channels(name)], [1, 2], -1.0, 1.0)
     return nets_factory.get_network_fn(name, num_classes, is_training=is_training)(images, **{**options, **kwargs})
 
 
@@ -52,6 +67,8 @@ def test_without_classes_the_features_come_back_and_no_head_is_built(graph, name
     record = registry.get(name)
     assert net.shape == [2, *FAMILIES[name][2]]
     features = "global_pool" if "global_pool" in FAMILIES[name][1] else record.features
+    if record.video:
+        features = "AvgPool_0a_7x7"
     assert end_points[features] is net
     assert list(end_points)[-1] == features
     names = [variable.name for variable in v1.global_variables()]
@@ -86,8 +103,8 @@ def test_evaluation_is_deterministic_and_training_is_not(graph, run, name):
 
 @each_family
 def test_batch_size_may_be_unknown_and_scope_renames_every_variable(graph, name):
-    size, options, _ = FAMILIES[name]
-    images = v1.placeholder(tf.float32, [None, size, size, channels(name)])
+    options = FAMILIES[name][1]
+    images = v1.placeholder(tf.float32, [None, *space(name), channels(name)])
     logits, _ = nets_factory.get_network_fn(name, 7)(images, scope="elsewhere", **options)
     assert logits.shape.as_list() == [None, 7]
     assert all(variable.name.startswith("elsewhere/") for variable in v1.global_variables())

@@ -26,7 +26,8 @@ def run(project_root, *arguments):
 
 def test_the_table_has_a_row_for_each_network_asked_for(project_root):
     done = run(project_root, "resnet_v1_*", "inception_v3")
-    assert done.returncode == 0 and done.stderr == ""
+    assert done.returncode == 0
+    assert done.stderr == ""
     header, *rows = done.stdout.splitlines()
     assert [row.split()[0] for row in rows] == [
         "inception_v3",
@@ -42,7 +43,8 @@ def test_the_table_has_a_row_for_each_network_asked_for(project_root):
         "inception_v3_2016_08_28.tar.gz",
         "InceptionV3/Logits,InceptionV3/AuxLogits",
     ]
-    assert header.startswith("--model_name") and header.index("head scopes") == rows[0].index("InceptionV3/Logits,")
+    assert header.startswith("--model_name")
+    assert header.index("head scopes") == rows[0].index("InceptionV3/Logits,")
 
 
 def test_json_has_every_network_with_all_its_facts_and_those_of_a_module(project_root, tmp_path):
@@ -62,14 +64,16 @@ def test_json_has_every_network_with_all_its_facts_and_those_of_a_module(project
     resnet = next(network for network in listed if network["name"] == "resnet_v1_50")
     assert resnet["checkpoint"]["url"] == "http://download.tensorflow.org/models/resnet_v1_50_2016_08_28.tar.gz"
     assert (resnet["checkpoint"]["num_classes"], resnet["checkpoint"]["label_offset"]) == (1000, 1)
-    assert resnet["head_scopes"] == ["resnet_v1_50/logits"] and resnet["features"] == "global_pool"
+    assert resnet["head_scopes"] == ["resnet_v1_50/logits"]
+    assert resnet["features"] == "global_pool"
 
 
 def test_an_unknown_name_is_one_line_with_near_matches(project_root):
     done = run(project_root, "resnet_v1_51")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("nets: error: unknown network 'resnet_v1_51'; did you mean ")
-    assert "'resnet_v1_50'" in done.stderr and done.stderr.count("\n") == 1
+    assert "'resnet_v1_50'" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
