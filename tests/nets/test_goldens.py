@@ -54,7 +54,7 @@ def test_record_tells_the_head_the_features_and_the_image_size(golden):
     assert record.image_size == golden.expected["default_image_size"]
     assert record.features in golden.eval.end_points
     classes = golden.expected["num_classes"]
-    depend_on_classes = [v["name"] for v in golden.train.describe_variables() if v["shape"][-1] == classes]
+    depend_on_classes = [v["name"] for v in golden.train.describe_variables() if v["shape"][-1:] == [classes]]
     for scope in record.head_scopes:
         assert any(name.startswith(f"{scope}/") for name in depend_on_classes), scope
     assert all(name.startswith(tuple(f"{scope}/" for scope in record.head_scopes)) for name in depend_on_classes)
