@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+# Two processes, each with whole test files, whose fixtures are made once.
+IN_TWO := -n 2 --dist loadfile
 
 .PHONY: install demo demo-flowers test test-all lint clean
 
@@ -20,10 +22,10 @@ demo-flowers: $(INSTALLED)  ## The same on real photos and a real ImageNet check
 	PATH="$(abspath $(VENV))/bin:$$PATH" bash demo/flowers.sh ../shared/data
 
 test: $(INSTALLED) lint  ## What CI runs.
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest $(IN_TWO) -m "not slow"
 
 test-all: $(INSTALLED) lint
-	$(PY) -m pytest
+	$(PY) -m pytest $(IN_TWO)
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

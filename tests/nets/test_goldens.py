@@ -6,9 +6,21 @@ import pytest
 from nets import registry
 
 NAMES = registry.names()
-# More than 100 million weights to draw (vgg_16 stands for them), or a deeper copy of 101 layers. Their names and shapes
-# are checked always, their numbers by `make test-all`.
-SLOW = {"overfeat", "vgg_a", "vgg_19", "resnet_v1_152", "resnet_v1_200", "resnet_v2_152", "resnet_v2_200"}
+# More than 100 million weights to draw (vgg_16 stands for them), or a deeper copy of 101 layers, or many cells
+# (nasnet_mobile stands for them). Their names and shapes are checked always, their numbers by `make test-all`.
+SLOW = {
+    "overfeat",
+    "vgg_a",
+    "vgg_19",
+    "inception_v4",
+    "resnet_v1_152",
+    "resnet_v1_200",
+    "resnet_v2_152",
+    "resnet_v2_200",
+    "nasnet_cifar",
+    "nasnet_large",
+    "pnasnet_large",
+}
 
 each_network = pytest.mark.parametrize("golden", NAMES, indirect=True, scope="module")
 each_network_some_slow = pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_builtin_records_are_complete(record):
     parameters = inspect.signature(record.function).parameters
     takes_more = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
     assert {"num_classes", "scope"} <= set(parameters)
-    assert ("is_training" in parameters or takes_more)
+    assert "is_training" in parameters or takes_more
     assert inspect.signature(record.arg_scope).parameters["weight_decay"].default >= 0.0
     shape = "float32 [batch, frames, height, width," if record.video else "float32 [batch, height, width,"
     for word in ("Args:", "Returns:", shape):

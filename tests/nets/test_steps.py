@@ -24,11 +24,15 @@ SMALL = {
     "pnasnet": (160, {}),
 }
 FAMILIES = {record.function.__module__: record.name for record in reversed(registry.records())}
-# One member of each family in the fast tests, the smallest where sizes differ much.
+# One member of each family in the fast tests, but for those that take long at any size.
 FAST = {*FAMILIES.values(), "mobilenet_v1_025", "mobilenet_v2_035", "mobilenet_v3_small"} - {
+    "alexnet_v2",
     "overfeat",
+    "inception_v4",
+    "inception_resnet_v2",
     "mobilenet_v1",
     "mobilenet_v2",
+    "pnasnet_mobile",
 }
 NAMES = registry.names()
 
