@@ -1,9 +1,8 @@
 """Data sets for reading: Slim's by name, and every folder that says itself what it holds."""
 
 import dataclasses
-import fnmatch
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,7 +10,7 @@ from absl import logging
 
 from common import suggest
 from common.errors import UserError
-from datasets import dataset_utils, folders, imagenet_names, records, shards
+from datasets import dataset_utils, filesystem, folders, folds, imagenet_names, records, shards
 
 FOLDER = "image_folder"  # as a data set's name: whatever the folder says
 
@@ -49,6 +48,21 @@ SPECS: dict[str, Spec] = {
         pattern="cifar10_%s.tfrecord",
         image_shape=(32, 32, 3),
         items={"image": "A [32 x 32 x 3] color image.", "label": "A single integer between 0 and 9."},
+    ),
+    "cifar100": Spec(
+        {"train": 50000, "test": 10000},
+        num_classes=100,
+        pattern="cifar100_%s.tfrecord",
+        image_shape=(32, 32, 3),
+        items={"image": "A [32 x 32 x 3] color image.", "label": "A single integer between 0 and 99."},
+    ),
+    "fashion_mnist": Spec(
+        {"train": 60000, "test": 10000},
+        num_classes=10,
+        pattern="fashion_mnist_%s.tfrecord",
+        channels=1,
+        image_shape=(28, 28, 1),
+        items={"image": "A [28 x 28 x 1] grayscale image.", "label": "A single integer between 0 and 9."},
     ),
     "flowers": Spec(
         {"train": 3320, "validation": 350},
@@ -102,6 +116,9 @@ class Dataset:
         split: its name.
         files: paths, sorted.
         channels: of the images, 1 or 3.
+        file_examples: examples of each of the files.
+        class_examples: examples of each class, as the data set says itself; None if it does not.
+        multi_label: whether an example may have several classes or none.
         record_bytes: size of all files.
         fingerprint: hex digest of the files' names, sizes and content.
         default_format: image format of records that do not say theirs.
@@ -121,10 +138,18 @@ class Dataset:
     record_bytes: int
     fingerprint: str
     default_format: str
+    file_examples: tuple[int, ...]
+    class_examples: tuple[int, ...] | None = None
+    multi_label: bool = False
 
 
 def get_dataset(
-    name: str | None, split_name: str, dataset_dir: str, file_pattern: str | None = None, reader: Any = None
+    name: str | None,
+    split_name: str,
+    dataset_dir: str,
+    file_pattern: str | None = None,
+    reader: Any = None,
+    fold: int | None = None,
 ) -> Dataset:
     """Returns the descriptor of a split.
 
@@ -132,28 +157,35 @@ def get_dataset(
         name: one of `SPECS`, or None or `image_folder` for what the folder itself says (its `dataset.json`, else its
             `labels.txt` and the names of its files).
         split_name: name of the split.
-        dataset_dir: folder with the TFRecords.
-        file_pattern: other names of the files than the data set's own, with one `%s` for the split.
+        dataset_dir: folder with the TFRecords, on any file system that TensorFlow reads.
+        file_pattern: other names of the files than the data set's own, below the folder: with one `%s` for the split,
+            and `*`, `?` and `[abc]` as in a shell, in folders too.
         reader: kept in the descriptor, as Slim did; `tf.data.TFRecordDataset` by default.
+        fold: number of the fold held out, of a data set in folds: `validation` is that one, `train` the others.
 
     Raises:
         UserError: unknown name or split; no such folder or no TFRecords in it; damaged or missing files.
     """
-    folders.check_readable(dataset_dir)
+    folders.check_readable(dataset_dir, any_content=bool(file_pattern))
     description = folders.read_description(dataset_dir)
     own_names = [description["name"]] if description else _names_by_files(dataset_dir)
     if name in (None, "", FOLDER):
         name = _only(own_names, dataset_dir)
     elif name not in (*own_names, *SPECS):
         raise UserError(suggest.unknown("data set", name, {*own_names, *SPECS, FOLDER}))
-    spec = SPECS.get(name, Spec({}, 0, "", items={"image": _IMAGE, "label": "The class, from 0."}))
+    spec = _spec(name, description)
     if description and name in own_names and not file_pattern:
-        split = _described_split(dataset_dir, description, split_name)
+        parts = folds.parts(description, split_name, fold, dataset_dir)
+        split = _described_split(dataset_dir, description, parts)
         names = dict(enumerate(description["class_names"]))
         spec = dataclasses.replace(spec, num_classes=description["num_classes"], channels=description["channels"])
-        sources = os.path.join(dataset_dir, f"{name}_{split_name}_*.tfrecord")
+        pattern = spec.pattern or f"{name}_%s_*.tfrecord"
+        sources = ",".join(os.path.join(dataset_dir, pattern % part) for part in parts)
     else:
+        folds.parts(None, split_name, fold, dataset_dir)
         pattern = file_pattern or spec.pattern
+        if file_pattern and not _matching(dataset_dir, _pattern_of(file_pattern, split_name)):
+            raise UserError(f"{dataset_dir} has no file that matches {_pattern_of(file_pattern, split_name)}")
         split, sources = _found_split(dataset_dir, name, split_name, pattern)
         names = _label_names(dataset_dir, name)
         spec = dataclasses.replace(spec, num_classes=spec.num_classes or _count_classes(dataset_dir, names))
@@ -173,6 +205,9 @@ def get_dataset(
         record_bytes=split.bytes,
         fingerprint=split.fingerprint,
         default_format=spec.default_format,
+        file_examples=split.file_examples,
+        class_examples=split.class_examples,
+        multi_label=bool((description or {}).get("multi_label")),
     )
 
 
@@ -184,14 +219,22 @@ def splits(dataset_dir: str) -> list[str]:
     """
     folders.check_readable(dataset_dir)
     description = folders.read_description(dataset_dir)
-    return sorted(description["splits"] if description else folders.named_splits(dataset_dir))
+    return folds.names(description) if description else sorted(folders.named_splits(dataset_dir))
+
+
+def _spec(name: str, description: Mapping[str, Any] | None) -> Spec:
+    """What is known of a data set by its name, unless other images were converted under that name."""
+    made_from = (description or {}).get("made_from", {}).get("source", {})
+    if name in SPECS and (not description or description["name"] != name or made_from.get("converter") == name):
+        return SPECS[name]
+    return Spec({}, 0, "", items={"image": _IMAGE, "label": "The class, from 0."})
 
 
 def _names_by_files(dataset_dir: str) -> list[str]:
     """The data sets that the files' names say; the folder's name for files that say none (`train-00000-of-01024`)."""
     folder = os.path.basename(os.path.abspath(dataset_dir))
     named = [shards.parse_name(name) for names in folders.named_splits(dataset_dir).values() for name in names]
-    return sorted({parsed.dataset or folder for parsed in named if parsed})
+    return sorted({parsed.dataset or folder for parsed in named if parsed}) or [folder]
 
 
 def _only(names: list[str], dataset_dir: str) -> str:
@@ -203,28 +246,39 @@ def _only(names: list[str], dataset_dir: str) -> str:
     return names[0]
 
 
-def _described_split(dataset_dir: str, description: Mapping[str, Any], split: str) -> folders.Split:
-    if split not in description["splits"]:
-        raise _unknown_split(dataset_dir, split)
-    return folders.described_split(dataset_dir, description, split)
+def _described_split(dataset_dir: str, description: Mapping[str, Any], parts: Sequence[str]) -> folders.Split:
+    for split in parts:
+        if split not in description["splits"]:
+            raise _unknown_split(dataset_dir, split)
+    return folds.joined(dataset_dir, description, parts)
 
 
 def _found_split(dataset_dir: str, name: str, split: str, pattern: str) -> tuple[folders.Split, str]:
     """The files of a split by a pattern or, without one, by what their names say."""
     if pattern:
-        if pattern.count("%s") != 1:
-            raise UserError(f"file pattern {pattern!r}: expected one %s, for the split's name")
-        pattern = pattern % split
-        found = sorted(fnmatch.filter(os.listdir(dataset_dir), pattern))
+        pattern = _pattern_of(pattern, split)
+        paths = _matching(dataset_dir, pattern)
     else:
         candidates = folders.named_splits(dataset_dir).get(split, [])
         of_name = [file for file in candidates if shards.parse_name(file).dataset == name]
-        found, pattern = of_name or candidates, f"*{split}*"
-    if not found:
+        paths, pattern = [os.path.join(dataset_dir, file) for file in of_name or candidates], f"*{split}*"
+    if not paths:
         raise _unknown_split(dataset_dir, split, f"of data set {name!r} (files {pattern})")
-    shards.check_complete(found, dataset_dir)
-    paths = [os.path.join(dataset_dir, file) for file in found]
+    shards.check_complete([os.path.basename(path) for path in paths], dataset_dir)
     return folders.scanned_split(paths), os.path.join(dataset_dir, pattern)
+
+
+def _pattern_of(pattern: str, split: str) -> str:
+    if pattern.count("%s") != 1:
+        raise UserError(f"file pattern {pattern!r}: expected one %s, for the split's name")
+    return pattern.replace("%s", split)
+
+
+def _matching(dataset_dir: str, pattern: str) -> list[str]:
+    try:
+        return filesystem.matching(dataset_dir, pattern)
+    except OSError as error:
+        raise UserError(f"cannot read {dataset_dir}: {error.strerror}") from error
 
 
 def _unknown_split(dataset_dir: str, split: str, what: str = "") -> UserError:

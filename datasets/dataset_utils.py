@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.files import write_text
-from datasets import archives, downloads, records
+from datasets import archives, downloads, filesystem, records
 from datasets.records import bytes_feature, float_feature, int64_feature
 
 __all__ = [
@@ -53,7 +53,7 @@ def write_label_file(
 
 def has_labels(dataset_dir: str, filename: str = LABELS_FILENAME) -> bool:
     """Returns whether the folder has a file of labels."""
-    return os.path.isfile(os.path.join(dataset_dir, filename))
+    return filesystem.is_file(os.path.join(dataset_dir, filename))
 
 
 def read_label_file(dataset_dir: str, filename: str = LABELS_FILENAME) -> dict[int, str]:
@@ -64,8 +64,7 @@ def read_label_file(dataset_dir: str, filename: str = LABELS_FILENAME) -> dict[i
     """
     path = os.path.join(dataset_dir, filename)
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line for line in file.read().split("\n") if line.strip()]
+        lines = [line for line in filesystem.read_text(path).replace("\r\n", "\n").split("\n") if line.strip()]
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -1,5 +1,6 @@
-"""Downloads that go on where they broke off and are checked when they are whole."""
+"""Downloads that go on where they broke off and are checked when they are whole, and files brought by hand instead."""
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -7,7 +8,8 @@ import re
 import time
 import urllib.error
 import urllib.request
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from absl import logging
 
@@ -16,7 +18,139 @@ from datasets.progress import Progress
 
 _TIMEOUT = 30  # seconds without a byte
 _BLOCK = 1 << 18
+_LARGEST_CHECKED = 2**30  # bytes of a file brought by hand
 _WORTH_RETRYING = frozenset([408, 425, 429, 500, 502, 503, 504])
+
+
+class Remote(NamedTuple):
+    """A file that is published.
+
+    Attributes:
+        name: of the file.
+        urls: where it can be downloaded, in the order in which they are tried; none if it cannot without an account.
+        bytes: its size, None if not known.
+        sha256: hex digest of its content, None if none is published.
+    """
+
+    name: str
+    urls: tuple[str, ...] = ()
+    bytes: int | None = None
+    sha256: str | None = None
+
+
+class Shelf:
+    """Where a converter's archives are: a folder of files brought by hand, the data set's own folder, or the net.
+
+    Args:
+        dataset_dir: folder of the data set; a download goes there.
+        archive_dir: folder where files brought by hand are looked for first.
+        check: whether a file brought by hand must be the published one.
+        keep: whether a download stays; else it is removed after a conversion.
+        names: of all files that are needed, so that an error names all that are missing.
+        also: what else the user can do where a file cannot be had, for the error.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str,
+        archive_dir: str | None,
+        *,
+        check: bool = True,
+        keep: bool = False,
+        names: Iterable[str] = (),
+        also: str = "",
+    ):
+        if archive_dir and not os.path.isdir(archive_dir):
+            raise UserError(f"--archive_dir={archive_dir}: no such folder")
+        self._dataset_dir, self._archive_dir = dataset_dir, archive_dir
+        self._check, self._keep, self._names, self._also = check, keep, tuple(names), also
+        self._checked: set[str] = set()
+
+    def find(self, name: str) -> str | None:
+        """Returns the path of a file or folder that is there, None if there is none."""
+        for folder in (self._archive_dir, self._dataset_dir):
+            if folder and os.path.exists(os.path.join(folder, name)):
+                return os.path.join(folder, name)
+        return None
+
+    def identity(self, remotes: Iterable[Remote]) -> list[str]:
+        """Returns what tells these files from others, without reading them: ready for JSON."""
+        known = []
+        for remote in remotes:
+            path = self.find(remote.name)
+            published = not path or (self._check and remote.sha256)
+            known.append(remote.sha256 or remote.name if published else f"{remote.name} {os.path.getsize(path)}")
+        return known
+
+    def by_hand(self, remote: Remote) -> str | None:
+        """Returns the path of a file that is there, None if there is none.
+
+        Raises:
+            UserError: it is another file than the published one.
+        """
+        path = self.find(remote.name)
+        if path and self._check and path not in self._checked:
+            _check_published(path, remote)
+            self._checked.add(path)
+        return path
+
+    def get(self, remote: Remote, stack: contextlib.ExitStack) -> str:
+        """Returns the path of a file, downloaded if it is not there.
+
+        Args:
+            remote: the file.
+            stack: closed without an error when the conversion is done; a download is removed then.
+
+        Raises:
+            UserError: it cannot be had, or is another file than the published one.
+        """
+        if path := self.by_hand(remote):
+            return path
+        by_hand = self._remedy(remote)
+        if not remote.urls:
+            raise UserError(f"{remote.name} cannot be downloaded without an account; {by_hand}")
+        path = os.path.join(self._dataset_dir, remote.name)
+        _fetch_any(remote, path, by_hand)
+        self._checked.add(path)
+        if not self._keep:
+            stack.push(lambda error, *_: None if error else os.remove(path))
+        return path
+
+    def _remedy(self, remote: Remote) -> str:
+        """What to do where a file cannot be downloaded."""
+        others = (name for name in self._names if name != remote.name and not self.find(name))
+        missing = [remote.name, *others]
+        if self._archive_dir:
+            return f"put {', '.join(missing)} into --archive_dir={self._archive_dir}{self._also}"
+        them = "it" if len(missing) == 1 else "them"
+        return (
+            f"bring {', '.join(missing)} by hand: put {them} into a folder and name that with --archive_dir{self._also}"
+        )
+
+
+def _fetch_any(remote: Remote, path: str, by_hand: str) -> None:
+    """Downloads from the first of its places that has it."""
+    reasons = []
+    for url in remote.urls:
+        logging.info("Downloading %s ...", url)
+        try:
+            fetch(url, path, remote.sha256, help=by_hand if len(remote.urls) == 1 else "")
+            return
+        except UserError as error:
+            if len(remote.urls) == 1:
+                raise
+            logging.info("%s", error)
+            reasons.append(str(error))
+    raise UserError(f"{'; '.join(reasons)}; {by_hand}")
+
+
+def _check_published(path: str, remote: Remote) -> None:
+    size, remedy = os.path.getsize(path), "copy it again, or take it as it is with --nocheck_archives"
+    if remote.bytes is not None and size != remote.bytes:
+        raise UserError(f"{path} has {size} bytes, the published file has {remote.bytes}; {remedy}")
+    # What is larger has checksums of its own inside, or is read piece by piece; reading it twice would take hours.
+    if remote.sha256 and size <= _LARGEST_CHECKED and (found := sha256_of(path)) != remote.sha256:
+        raise UserError(f"{path}: its SHA-256 is {found}, the published file's is {remote.sha256}; {remedy}")
 
 
 class _Broken(Exception):

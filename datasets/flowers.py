@@ -16,19 +16,22 @@ from datasets import archives, downloads, image_folder, targets
 from datasets.sources import Contents, Source
 
 URL = "http://download.tensorflow.org/example_images/flower_photos.tgz"
-# Published with TensorFlow Datasets (url_checksums/tf_flowers.txt), there with a size of 228,813,984 bytes.
+# Published with TensorFlow Datasets (tf_flowers/checksums.tsv).
+BYTES = 228813984
 SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
 CLASSES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 IMAGES = 3670
 VALIDATION = 350
 _FEW = 1000  # of fewer photos than this a tenth is for validation
 _SHARDS = 5
-_BY_HAND = "or get it by other means: --archive_path=FILE, or --source_dir=FOLDER for the photos themselves"
+_ALSO = ", or use --archive_path=FILE, or --source_dir=FOLDER for the photos themselves"
 
 
 def source(
     *,
     dataset_dir: str,
+    archive_dir: str | None = None,
+    check_archives: bool = True,
     source_dir: str | None = None,
     archive_path: str | None = None,
     archive_sha256: str | None = None,
@@ -38,6 +41,8 @@ def source(
 
     Args:
         dataset_dir: where the records go, and a download meanwhile.
+        archive_dir: folder where the archive is looked for before it is downloaded.
+        check_archives: whether it must be the published one there.
         source_dir: folder of class folders to take instead of a download (`flower_photos/` in it is found).
         archive_path: .tgz or .zip to take instead of a download.
         archive_sha256: hex digest that the archive must have; default: the published one, for a download from `URL`.
@@ -57,9 +62,11 @@ def source(
     else:
         archive_sha256 = archive_sha256 or (SHA256 if url == URL else None)
         identity = {"url": url}
+    shelf = downloads.Shelf(dataset_dir, archive_dir, check=check_archives, also=_ALSO)
+    remote = downloads.Remote(url.rsplit("/", 1)[-1], (url,), BYTES if url == URL else None, archive_sha256)
 
     def open_archive(stack: contextlib.ExitStack) -> Contents:
-        path = archive_path or _download(url, dataset_dir, archive_sha256, stack)
+        path = archive_path or shelf.get(remote, stack)
         if archive_path and archive_sha256 and (found := downloads.sha256_of(path)) != archive_sha256.lower():
             raise UserError(f"{path}: its SHA-256 is {found}, expected {archive_sha256.lower()}; copy it again")
         folder = targets.staging_path(dataset_dir)  # known for what it is if the conversion is killed
@@ -67,22 +74,12 @@ def source(
         logging.info("Extracting %s ...", path)
         archives.extract(path, folder)
         contents = _contents(folder, "--archive_path")
-        if url == URL and not archive_path:
+        if url == URL and not archive_path and check_archives:
             _check_is_whole(contents, path)
         return contents
 
     # As in Slim: nothing is downloaded where all files are there already, whoever made them.
     return Source("flowers", {"converter": "flowers", **identity}, open_archive, _SHARDS, trusts_files=not archive_path)
-
-
-def _download(url: str, dataset_dir: str, sha256: str | None, stack: contextlib.ExitStack) -> str:
-    """Returns the archive's path: one that lies in the folder, else a download, which is removed after a conversion."""
-    path = os.path.join(dataset_dir, url.rsplit("/", 1)[-1])
-    if not os.path.exists(path):
-        logging.info("Downloading %s ...", url)
-        downloads.fetch(url, path, sha256, help=_BY_HAND)
-        stack.push(lambda error, *_: None if error else os.remove(path))
-    return path
 
 
 def _contents(folder: str, flag: str) -> Contents:

@@ -12,23 +12,35 @@ from concurrent import futures
 from typing import Any, NamedTuple
 
 from common.errors import UserError
-from datasets import shards
+from datasets import filesystem, shards
 from datasets.image_headers import sniff
 from datasets.shards import Shard
 
 DATASET_JSON = "dataset.json"
 VERSION = 1  # of the format of dataset.json
 _REQUIRED = {"name", "num_classes", "class_names", "channels", "splits", "made_from"}
+_WAITERS = 8  # threads for the waiting on a disk or a network, not for the cores
 STAGING = ".converting-"  # first part of the name of a folder for what is not complete (`datasets.targets`)
 
 
 class Split(NamedTuple):
-    """One split as it lies on disk."""
+    """One split as it lies on disk.
+
+    Attributes:
+        files: paths, sorted.
+        examples: in all files.
+        bytes: of all files.
+        fingerprint: hex digest of the files' names, sizes and content.
+        file_examples: examples of each of the files.
+        class_examples: examples of each class; None where nobody counted them.
+    """
 
     files: tuple[str, ...]
     examples: int
     bytes: int
     fingerprint: str
+    file_examples: tuple[int, ...]
+    class_examples: tuple[int, ...] | None = None
 
 
 def split_entry(files: Sequence[Shard], **more: Any) -> dict[str, Any]:
@@ -54,8 +66,7 @@ def read_description(folder: str) -> dict[str, Any] | None:
     """
     path = os.path.join(folder, DATASET_JSON)
     try:
-        with open(path, encoding="utf-8") as file:
-            description = json.load(file)
+        description = json.loads(filesystem.read_text(path))
         version = description["version"]
         if version == VERSION and (missing := _REQUIRED - description.keys()):
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
@@ -71,28 +82,48 @@ def read_description(folder: str) -> dict[str, Any] | None:
 def described_split(folder: str, description: Mapping[str, Any], split: str) -> Split:
     """Returns a split that dataset.json describes, after a look at its files' sizes."""
     entry = description["splits"][split]
-    for file in entry["files"]:
-        path = os.path.join(folder, file["name"])
-        if not os.path.isfile(path):
+    files = sorted((os.path.join(folder, file["name"]), file["bytes"], file["examples"]) for file in entry["files"])
+    with futures.ThreadPoolExecutor(_WAITERS) as pool:
+        sizes = list(pool.map(_size, [path for path, *_ in files]))
+    for (path, expected, _), size in zip(files, sizes, strict=True):
+        if size is None:
             raise UserError(f"{path} is missing; copy or convert the data set again (--overwrite)")
-        if os.path.getsize(path) != file["bytes"]:
+        if size != expected:
             raise UserError(
-                f"{path} has {os.path.getsize(path)} bytes, {DATASET_JSON} says {file['bytes']}; "
+                f"{path} has {size} bytes, {DATASET_JSON} says {expected}; "
                 "copy or convert the data set again (--overwrite)"
             )
-    files = tuple(os.path.join(folder, file["name"]) for file in entry["files"])
-    return Split(tuple(sorted(files)), entry["examples"], entry["bytes"], entry["fingerprint"])
+    counted = entry.get("examples_per_class")
+    return Split(
+        files=tuple(path for path, *_ in files),
+        examples=entry["examples"],
+        bytes=entry["bytes"],
+        fingerprint=entry["fingerprint"],
+        file_examples=tuple(examples for *_, examples in files),
+        class_examples=tuple(counted) if counted else None,
+    )
+
+
+def _size(path: str) -> int | None:
+    """Bytes of a file; None where there is none."""
+    try:
+        return filesystem.status(path).size
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def scanned_split(paths: Sequence[str]) -> Split:
     """Returns a split by walking its files."""
-    with futures.ThreadPoolExecutor(8) as pool:  # for the waiting on a disk or a network, not for the cores
+    with futures.ThreadPoolExecutor(_WAITERS) as pool:
         found = list(pool.map(shards.scan, sorted(paths)))
     return Split(
         tuple(shard.path for shard in found),
         sum(shard.examples for shard in found),
         sum(shard.bytes for shard in found),
         shards.fingerprint(found),
+        tuple(shard.examples for shard in found),
     )
 
 
@@ -101,7 +132,8 @@ def named_splits(folder: str) -> dict[str, list[str]]:
     result: dict[str, list[str]] = {}
     for name in sorted(listed(folder)):
         parsed = shards.parse_name(name)
-        if parsed and os.path.isfile(os.path.join(folder, name)):
+        # On a network each look costs time, and no folder is named like a shard.
+        if parsed and (filesystem.is_remote(folder) or os.path.isfile(os.path.join(folder, name))):
             result.setdefault(parsed.split, []).append(name)
     return result
 
@@ -114,27 +146,31 @@ def unfinished(folder: str) -> list[str]:
 def listed(folder: str) -> list[str]:
     """Returns the names of what is in a folder; nothing if there is no folder."""
     try:
-        return os.listdir(folder) if os.path.isdir(folder) else []
+        return filesystem.names_in(folder) if filesystem.is_folder(folder) else []
     except OSError as error:
         raise UserError(f"cannot read {folder}: {error.strerror}") from error
 
 
-def check_readable(folder: str) -> None:
+def check_readable(folder: str, any_content: bool = False) -> None:
     """Fails for a folder that holds no finished data set; says how to make one from a folder of photos.
+
+    Args:
+        folder: the folder.
+        any_content: whether it is enough that there is the folder.
 
     Raises:
         UserError: no such folder, empty, an unfinished conversion, or without TFRecords.
     """
-    if not os.path.isdir(folder):
+    if not filesystem.is_folder(folder):
         raise UserError(f"no folder {folder}: --dataset_dir names the folder with the TFRecords")
     names = listed(folder)
-    if DATASET_JSON in names:
+    if any_content or DATASET_JSON in names:
         return
     if unfinished(folder):
         raise UserError(f"{folder} holds a conversion that did not finish; run download_and_convert_data.py again")
     if named_splits(folder):
         return
-    if any(_is_class_folder(os.path.join(folder, name)) for name in names):
+    if not filesystem.is_remote(folder) and any(_is_class_folder(os.path.join(folder, name)) for name in names):
         target = os.path.normpath(folder) + "_tfrecords"
         raise UserError(
             f"{folder} holds class folders of images, not TFRecords; convert them first: "

@@ -3,9 +3,10 @@
 import collections
 import hashlib
 import os
-import unicodedata
+import re
 from collections.abc import Iterator
 
+from common import suggest
 from common.errors import UserError
 from datasets import images, splits
 from datasets.conversion_report import shown
@@ -17,9 +18,14 @@ from datasets.sources import Contents, Item, Source
 _IMAGE_SUFFIXES = frozenset(
     [".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"]
     + [".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"]
+    # Rare, but Pillow reads them.
+    + [".apng", ".bw", ".cur", ".dcx", ".dds", ".fli", ".flc", ".fits", ".icb", ".icns", ".ico", ".im", ".j2c", ".j2k"]
+    + [".jpc", ".jpf", ".jpx", ".mpo", ".msp", ".pcx", ".pfm", ".psd", ".qoi", ".ras", ".rgb", ".rgba", ".sgi", ".vda"]
+    + [".vst", ".xbm", ".xpm"]
 )
 _RAW_SUFFIXES = frozenset([".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef"])
-_SPLIT_FOLDERS = {
+# How people call the splits, in lower case.
+SPLIT_NAMES = {
     "train": splits.TRAIN,
     "training": splits.TRAIN,
     "val": splits.VALIDATION,
@@ -28,37 +34,53 @@ _SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
+CLASS_FOLDERS = ("top", "deepest")
 _MAX_FILE_BYTES = 2**29  # no image of at most images.MAX_PIXELS pixels is that large
 
 
-def source(*, image_dir: str | None = None, name: str = "images") -> Source:
+def source(*, image_dir: str | None = None, name: str = "images", class_folders: str = "top") -> Source:
     """Declares a folder of photos: `image_dir/CLASS/.../photo.jpg`, or `image_dir/{train,validation,test}/CLASS/...`.
 
     Args:
         image_dir: the folder.
         name: of the data set.
+        class_folders: `top`: a class is a folder at the top, with all that is below it. `deepest`: each folder that
+            holds images is a class, named by its path (`animals/cat`).
     """
+    check_name(name)
+    if class_folders not in CLASS_FOLDERS:
+        raise UserError(suggest.unknown("--class_folders", class_folders, CLASS_FOLDERS))
     if not image_dir:
         raise UserError("--image_dir is missing: name the folder that has a folder of photos for each class")
-    contents = list_folder(image_dir, "--image_dir")
-    return Source(name, {"converter": "image_folder", "files": listing_digest(contents)}, lambda _: contents)
+    contents = list_folder(image_dir, "--image_dir", nested=class_folders == "deepest")
+    identity = {"converter": "image_folder", "files": listing_digest(contents)}
+    if class_folders != "top":
+        identity["class_folders"] = class_folders
+    return Source(name, identity, lambda _: contents)
 
 
-def list_folder(folder: str, flag: str) -> Contents:
+def check_name(name: str) -> None:
+    """Fails for a data set's name that cannot be the first part of a file's name."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(f"--name={name}: expected letters, digits and _ . - only; it begins the files' names")
+
+
+def list_folder(folder: str, flag: str, nested: bool = False) -> Contents:
     """Lists the images of a folder of class folders; class ids are the places of the folders' names in sorted order.
 
     Args:
         folder: the folder.
         flag: the flag that named it, for errors.
+        nested: whether each folder that holds images is a class, and not those at the top alone.
 
     Raises:
         UserError: no such folder, or not at least two class folders with images in them.
     """
     if not os.path.isdir(folder):
         raise UserError(f"no folder {folder}: {flag} names a folder that has a folder of photos for each class")
-    scan = _Scan(folder)
+    scan = _Scan(folder, nested)
     names = scan.class_folders("")
-    split_of = {name: _SPLIT_FOLDERS.get(name.lower()) for name in names}
+    split_of = {name: SPLIT_NAMES.get(name.lower()) for name in names}
     if None not in split_of.values() and splits.TRAIN in split_of.values():
         for top, split in split_of.items():
             for name in scan.class_folders(top):
@@ -70,11 +92,12 @@ def list_folder(folder: str, flag: str) -> Contents:
             scan.collect(name, name, None)
     class_names = _class_names(folder, scan, names, flag)
     labels = {name: label for label, name in enumerate(class_names)}
+    absolute = os.path.abspath(folder)  # images may be loaded by other processes
     items = [Item(key, labels[name], split, size) for key, name, split, size in scan.found]
     return Contents(
         class_names=[shown(name) for name in class_names],
         items=items,
-        load=lambda item: load(os.path.join(folder, item.key)),
+        load=lambda item: load(os.path.join(absolute, item.key)),
         left_out=scan.left_out,
         ignored=scan.ignored,
     )
@@ -97,8 +120,8 @@ def load(path: str) -> images.EncodedImage:
 class _Scan:
     """Walks a folder; gathers images (key, class folder, split, bytes) and what is no image."""
 
-    def __init__(self, folder: str):
-        self._folder = folder
+    def __init__(self, folder: str, nested: bool = False):
+        self._folder, self._nested = folder, nested
         self.found: list[tuple[str, str, str | None, int]] = []
         self.left_out: list[tuple[str, str]] = []
         self.ignored: collections.Counter = collections.Counter()
@@ -114,13 +137,15 @@ class _Scan:
     def collect(self, key: str, class_folder: str, split: str | None) -> None:
         """Gathers the images below a folder, at any depth."""
         before = len(self.found), len(self.left_out)
+        above = key.removesuffix(class_folder)
         for file_key, entry in self._files(key, frozenset()):
             suffix = _suffix(entry.name)
             reason = self._why_not(entry, suffix)
             if reason:
                 self.left_out.append((file_key, reason))
             elif reason is None:
-                self.found.append((file_key, class_folder, split, entry.stat().st_size))
+                name = os.path.dirname(file_key).removeprefix(above) if self._nested else class_folder
+                self.found.append((file_key, name, split, entry.stat().st_size))
             else:
                 self.ignored[suffix] += 1
         if before == (len(self.found), len(self.left_out)):
@@ -173,17 +198,9 @@ def _suffix(name: str) -> str:
 
 def _class_names(folder: str, scan: _Scan, tops: list[str], flag: str) -> list[str]:
     names = sorted({name for _, name, _, _ in scan.found})
-    alike: dict[str, str] = {}
     for name in names:
-        plain = unicodedata.normalize("NFC", name).casefold()
-        if plain in alike:
-            raise UserError(
-                f"{folder}: class folders {shown(alike[plain])!r} and {shown(name)!r} differ only in case or in how "
-                "accents are written; rename or merge them"
-            )
         if "\n" in name or "\r" in name:
             raise UserError(f"{folder}: the name of class folder {name!r} has a line break; rename it")
-        alike[plain] = name
     if len(names) >= 2:
         return names
     if not names:

@@ -8,6 +8,8 @@ import struct
 import zlib
 from typing import NamedTuple
 
+ROTATED = "rotated by EXIF"  # the remark of an image that is plain but for that
+
 
 class BadImage(Exception):
     """The file cannot be used as an image; the message is the reason, for people."""
@@ -115,7 +117,7 @@ def read_jpeg(data: bytes) -> Header:
     elif process not in _HUFFMAN_8_BIT or precision != 8:
         remark = f"{precision}-bit or arithmetic-coded JPEG"
     elif orientation != 1:
-        remark = "rotated by EXIF"
+        remark = ROTATED
     return Header(width, height, not remark, remark)
 
 
@@ -179,5 +181,5 @@ def read_png(data: bytes) -> Header:
     elif color in (4, 6) or b"tRNS" in chunks:
         remark = "transparent PNG"
     elif orientation != 1:
-        remark = "rotated by EXIF"
+        remark = ROTATED
     return Header(width, height, not remark, remark)

@@ -1,13 +1,14 @@
 """From an image file's bytes to bytes that every later step reads: kept as they are, or encoded anew."""
 
 import contextlib
+import functools
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from datasets.image_headers import BadImage, describe_stranger, read_jpeg, read_png, sniff
+from datasets.image_headers import ROTATED, BadImage, describe_stranger, read_jpeg, read_png, sniff
 
 # What decodes to 400 MB in three channels: well above the largest phone cameras' usual pictures, far below what takes a
 # machine down. Larger ones are decompression bombs as far as training is concerned.
@@ -27,6 +28,7 @@ class EncodedImage(NamedTuple):
         format: `jpg` (Slim's word) or `png`.
         height, width: in pixels.
         remark: why it was encoded anew, for the report; '' if the bytes are the file's own.
+        extra: further features of its record by key (`records.int64_feature` and so on); None for Slim's five.
     """
 
     data: bytes
@@ -34,6 +36,7 @@ class EncodedImage(NamedTuple):
     height: int
     width: int
     remark: str = ""
+    extra: Mapping[str, Any] | None = None
 
 
 def prepare(data: bytes) -> EncodedImage:
@@ -52,11 +55,36 @@ def prepare(data: bytes) -> EncodedImage:
     remark = (kind or "").upper()
     if kind in _READ_DIRECTLY:
         header = _READ_DIRECTLY[kind](data)
-        _check_size(header.width, header.height)
+        check_size(header.width, header.height)
         if header.is_plain:
             return EncodedImage(data, "jpg" if kind == "jpeg" else "png", header.height, header.width)
         remark = header.remark
     return _encode_anew(data, kind, remark)
+
+
+def prepare_jpeg(data: bytes) -> EncodedImage:
+    """Turns the content of an image file into a JPEG, as Slim's ImageNet and COCO records hold them.
+
+    The bytes of a gray or RGB JPEG are kept, EXIF rotation or not: every published network was trained on them so, and
+    the bounding boxes belong to them. Everything else becomes an RGB JPEG of quality 100, as there.
+
+    Raises:
+        BadImage: as `prepare`.
+    """
+    if not data:
+        raise BadImage("empty file")
+    kind = sniff(data)
+    remark = (kind or "").upper()
+    if kind == "jpeg":
+        header = read_jpeg(data)
+        check_size(header.width, header.height)
+        if header.is_plain or header.remark == ROTATED:
+            return EncodedImage(data, "jpg", header.height, header.width)
+        remark = header.remark
+    image, _, remark = _decode(data, kind, remark, turn=False)
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=100, subsampling=0)
+    return EncodedImage(buffer.getvalue(), "jpg", image.height, image.width, remark)
 
 
 def encode(image: Any, lossless: bool) -> tuple[bytes, str]:
@@ -82,19 +110,32 @@ def large_images_allowed() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int) -> None:
+    """Fails for more than `MAX_PIXELS` pixels.
+
+    Raises:
+        BadImage: it has.
+    """
     if width * height > MAX_PIXELS:
         raise BadImage(f"{width}x{height} pixels: more than {MAX_PIXELS / 1e6:.0f} million (a decompression bomb?)")
 
 
 def _encode_anew(data: bytes, kind: str | None, remark: str) -> EncodedImage:
+    image, kind, remark = _decode(data, kind, remark)
+    lossless = kind in _LOSSLESS and image.width * image.height <= _KEEP_LOSSLESS_PIXELS
+    encoded, image_format = encode(image, lossless)
+    return EncodedImage(encoded, image_format, image.height, image.width, remark)
+
+
+def _decode(data: bytes, kind: str | None, remark: str, turn: bool = True) -> tuple[Any, str, str]:
+    """Decodes an image file: a Pillow image of mode L or RGB, its kind, and the remark for the report."""
     from PIL import Image, ImageOps
 
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=_formats())
     except Exception as error:  # whatever a decoder makes of garbage: OSError, SyntaxError, struct.error, ...
         raise BadImage(_unreadable(data, kind)) from error
-    _check_size(*image.size)
+    check_size(*image.size)
     if kind is None:
         kind = (image.format or "").lower()
         remark = image.format or "unknown format"
@@ -102,14 +143,21 @@ def _encode_anew(data: bytes, kind: str | None, remark: str) -> EncodedImage:
         remark += ", first frame"
     try:
         image.seek(0)
-        image = _to_8_bit(ImageOps.exif_transpose(image))
+        image = _to_8_bit(ImageOps.exif_transpose(image) if turn else image)
     except BadImage:
         raise
     except Exception as error:
         raise BadImage(f"damaged {kind.upper()}: {error or type(error).__name__}") from error
-    lossless = kind in _LOSSLESS and image.width * image.height <= _KEEP_LOSSLESS_PIXELS
-    encoded, image_format = encode(image, lossless)
-    return EncodedImage(encoded, image_format, image.height, image.width, remark)
+    return image, kind, remark
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """The formats that Pillow may open: not those that it hands to another program, as PostScript to Ghostscript."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in Image.OPEN if name not in ("EPS", "WMF"))
 
 
 def _unreadable(data: bytes, kind: str | None) -> str:

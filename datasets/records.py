@@ -8,9 +8,18 @@ import tensorflow as tf
 ENCODED = "image/encoded"
 FORMAT = "image/format"
 LABEL = "image/class/label"
+LABELS = "image/class/labels"  # all classes of an image that may have several, or none; ours
 LABEL_TEXT = "image/class/text"
+COARSE_LABEL = "image/class/coarse_label"  # of CIFAR-100; ours
+SYNSET = "image/class/synset"
 HEIGHT = "image/height"
 WIDTH = "image/width"
+COLORSPACE = "image/colorspace"
+CHANNELS = "image/channels"
+FILENAME = "image/filename"
+SOURCE_ID = "image/source_id"
+SHA256 = "image/key/sha256"
+AREA = "image/object/area"
 BOX_SIDES = tuple(f"image/object/bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
 # Slim's ImageNet builder wrote the second, its reader looked for the first: both are read.
 OBJECT_LABELS = ("image/object/class/label", "image/object/bbox/label")
@@ -78,34 +87,58 @@ def encode(
     return example(encoded, image_format, height, width, label, extra).SerializeToString(deterministic=True)
 
 
-def parse(serialized: tf.Tensor, default_format: str = "jpeg") -> dict[str, tf.Tensor]:
+def encode_item(item: Any, image: Any) -> bytes:
+    """Returns the serialized record of a converter's `sources.Item` and its `images.EncodedImage`."""
+    extra = dict(image.extra or {})
+    if item.labels is not None:
+        extra[LABELS] = int64_feature(item.labels)
+    return encode(image.data, image.format, image.height, image.width, item.label, extra)
+
+
+def box_features(boxes: Sequence[Sequence[float]]) -> dict[str, tf.train.Feature]:
+    """Returns the features of bounding boxes (ymin, xmin, ymax, xmax, each of 0 to 1); empty ones for no box."""
+    return {side: float_feature([box[k] for box in boxes]) for k, side in enumerate(BOX_SIDES)}
+
+
+def parse(serialized: tf.Tensor, default_format: str = "jpeg", multi_label: bool = False) -> dict[str, tf.Tensor]:
     """Parses one record; runs in the input pipeline.
 
     Args:
         serialized: scalar string.
         default_format: format of a record that does not say it. Slim's mnist reader took `raw`.
+        multi_label: whether a record may have several classes or none.
 
     Returns:
         `encoded`: scalar string, the bytes of an image file (raw pixels become a PNG here, so that what leaves is
         always an encoded image); `format`: scalar string as stored; `label`: scalar int64, `NO_LABEL` where there is
-        none.
+        none; `labels`: int64 [classes of the image], with `multi_label`.
     """
-    features = tf.io.parse_single_example(
-        serialized,
-        {
-            ENCODED: tf.io.FixedLenFeature([], tf.string, ""),
-            FORMAT: tf.io.FixedLenFeature([], tf.string, default_format),
-            LABEL: tf.io.FixedLenFeature([], tf.int64, NO_LABEL),
-            HEIGHT: tf.io.FixedLenFeature([], tf.int64, 0),
-            WIDTH: tf.io.FixedLenFeature([], tf.int64, 0),
-        },
-    )
+    wanted = {
+        ENCODED: tf.io.FixedLenFeature([], tf.string, ""),
+        FORMAT: tf.io.FixedLenFeature([], tf.string, default_format),
+        HEIGHT: tf.io.FixedLenFeature([], tf.int64, 0),
+        WIDTH: tf.io.FixedLenFeature([], tf.int64, 0),
+    }
+    features = tf.io.parse_single_example(serialized, wanted | _label_features(multi_label))
     encoded = tf.cond(
         tf.equal(tf.strings.lower(features[FORMAT]), "raw"),
         lambda: _raw_to_png(features[ENCODED], features[HEIGHT], features[WIDTH]),
         lambda: features[ENCODED],
     )
-    return {"encoded": encoded, "format": features[FORMAT], "label": features[LABEL]}
+    labels = {"labels": features[LABELS]} if multi_label else {}
+    return {"encoded": encoded, "format": features[FORMAT], "label": features[LABEL], **labels}
+
+
+def parse_classes(serialized: tf.Tensor, multi_label: bool = False) -> tf.Tensor:
+    """Returns the classes alone of one record: int64 [1], or [classes of the image] with `multi_label`."""
+    features = tf.io.parse_single_example(serialized, _label_features(multi_label))
+    return features[LABELS] if multi_label else features[LABEL][tf.newaxis]
+
+
+def _label_features(multi_label: bool) -> dict[str, Any]:
+    label = {LABEL: tf.io.FixedLenFeature([], tf.int64, NO_LABEL)}
+    several = {LABELS: tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True)}
+    return label | several if multi_label else label
 
 
 def _raw_to_png(raw: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:

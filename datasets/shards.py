@@ -5,20 +5,53 @@ data`, little endian (TensorFlow's `tf.io.TFRecordWriter`). Walking the lengths 
 way identify the content, so that a fingerprint of a data set needs 16 bytes a record and not the records.
 """
 
+import contextlib
 import functools
 import hashlib
+import itertools
 import mmap
 import os
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from common.errors import UserError
+from datasets import filesystem
+
+T = TypeVar("T")
+
+_WINDOW_BYTES = 2**23
 
 
 def shard_name(dataset: str, split: str, shard: int, num_shards: int) -> str:
     """Returns Slim's file name: `flowers_train_00000-of-00005.tfrecord`."""
     return f"{dataset}_{split}_{shard:05d}-of-{num_shards:05d}.tfrecord"
+
+
+def single_name(dataset: str, split: str, shard: int, num_shards: int) -> str:
+    """Returns Slim's name for a split in one file, `mnist_train.tfrecord`; that of a shard where there are several."""
+    return f"{dataset}_{split}.tfrecord" if num_shards == 1 else shard_name(dataset, split, shard, num_shards)
+
+
+def imagenet_name(_: str, split: str, shard: int, num_shards: int) -> str:
+    """Returns the name that Slim's ImageNet builder gave: `train-00000-of-01024`."""
+    return f"{split}-{shard:05d}-of-{num_shards:05d}"
+
+
+def record_name(_: str, split: str, shard: int, num_shards: int) -> str:
+    """Returns the name that Slim's wake words have: `val.record-00000-of-00010`."""
+    return f"{split}.record-{shard:05d}-of-{num_shards:05d}"
+
+
+def deal_rows(items: Sequence[T], num_shards: int) -> list[Sequence[T]]:
+    """Deals items out to shards: each gets a row of neighbours."""
+    bounds = [k * len(items) // num_shards for k in range(num_shards + 1)]
+    return [items[start:end] for start, end in itertools.pairwise(bounds)]
+
+
+def deal_in_turn(items: Sequence[T], num_shards: int) -> list[Sequence[T]]:
+    """Deals items out to shards as cards: item i goes to shard i modulo their number."""
+    return [items[k::num_shards] for k in range(num_shards)]
 
 
 class ShardName(NamedTuple):
@@ -66,8 +99,7 @@ def scan(path: str) -> Shard:
         UserError: the file is no TFRecord file, is damaged or ends inside a record.
     """
     try:
-        status = os.stat(path)
-        return _scan(path, status.st_size, status.st_mtime_ns)
+        return _scan(path, *filesystem.status(path))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
@@ -77,9 +109,7 @@ def _scan(path: str, size: int, _modified: int) -> Shard:
     digest, examples, position = hashlib.sha256(), 0, 0
     if size == 0:
         return Shard(path, 0, 0, digest.hexdigest())
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        if hasattr(view, "madvise") and hasattr(mmap, "MADV_RANDOM"):
-            view.madvise(mmap.MADV_RANDOM)  # no read-ahead: 16 bytes in a record are looked at
+    with _viewed(path, size) as view:
         while position < size:
             head = view[position : position + 12]
             end = position + 16 + int.from_bytes(head[:8], "little")
@@ -98,10 +128,43 @@ def _scan(path: str, size: int, _modified: int) -> Shard:
     return Shard(path, examples, size, digest.hexdigest())
 
 
+@contextlib.contextmanager
+def _viewed(path: str, size: int) -> Iterator["mmap.mmap | _Window"]:
+    """A file as bytes that can be sliced."""
+    with filesystem.open_binary(path) as file:
+        if filesystem.is_remote(path):
+            yield _Window(file, size)
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            if hasattr(view, "madvise") and hasattr(mmap, "MADV_RANDOM"):
+                view.madvise(mmap.MADV_RANDOM)  # no read-ahead: 16 bytes in a record are looked at
+            yield view
+
+
+class _Window:
+    """A file that is read in pieces of some megabytes, one after the other: over a network every read costs time."""
+
+    def __init__(self, file: Any, size: int):
+        self._file, self._size = file, size
+        self._start, self._bytes = 0, b""
+
+    def __getitem__(self, part: slice) -> bytes:
+        if part.start < self._start or part.stop > self._start + len(self._bytes):
+            self._file.seek(part.start)
+            self._start = part.start
+            self._bytes = self._file.read(min(max(_WINDOW_BYTES, part.stop - part.start), self._size - part.start))
+        return self._bytes[part.start - self._start : part.stop - self._start]
+
+
 def fingerprint(shards: Sequence[Shard]) -> str:
     """Returns a hex digest of the files' names, sizes and content, in any order of the files."""
     lines = sorted(f"{os.path.basename(shard.path)} {shard.bytes} {shard.digest}\n" for shard in shards)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def joined_fingerprint(fingerprints: Iterable[str]) -> str:
+    """Returns the fingerprint of several sets of files together, in any order."""
+    return hashlib.sha256("".join(f"{one}\n" for one in sorted(fingerprints)).encode()).hexdigest()
 
 
 def _crc_table() -> list[int]:

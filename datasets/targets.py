@@ -19,7 +19,7 @@ from typing import Any
 from absl import logging
 
 from common.errors import UserError
-from datasets import dataset_utils, folders, shards
+from datasets import dataset_utils, doctor, folders, shards
 from datasets.sources import Source
 
 _AT_WORK_SECONDS = 600.0  # a conversion on another machine that wrote nothing for so long is taken for dead
@@ -47,7 +47,7 @@ def check_target(
             )
     if folders.DATASET_JSON in names and not overwrite:
         return _existing(dataset_dir, source.name, made_from)
-    ours = old_files(dataset_dir, source.name)
+    ours = old_files(dataset_dir, source)
     others = sorted(name for name in names if shards.parse_name(name) and name not in ours)
     if others:
         raise UserError(
@@ -99,17 +99,16 @@ def _is_at_work(path: str) -> bool:
     return True
 
 
-def old_files(dataset_dir: str, name: str) -> set[str]:
-    """Returns the files of the data set in a folder: those that its dataset.json lists, else the shards of `name`."""
+def old_files(dataset_dir: str, source: Source) -> set[str]:
+    """Returns the files of the data set in a folder: those that its dataset.json lists, else `source`'s shards."""
     try:
         description = folders.read_description(dataset_dir)
     except UserError:
         description = None  # damaged; it is about to be replaced
     if description is None:
-        parsed = {file: shards.parse_name(file) for file in folders.listed(dataset_dir)}
-        return {file for file, parts in parsed.items() if parts and parts.dataset == name}
+        return {file for file in folders.listed(dataset_dir) if source.owns(file)}
     names = {os.path.basename(file["name"]) for entry in description["splits"].values() for file in entry["files"]}
-    return names | {f"{split}_files.txt" for split in description["splits"]}
+    return names | {f"{split}_files.txt" for split in description["splits"]} | {doctor.REPORT}
 
 
 def _existing(dataset_dir: str, name: str, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -117,7 +116,8 @@ def _existing(dataset_dir: str, name: str, made_from: Mapping[str, Any]) -> dict
     description = folders.read_description(dataset_dir)
     before = description.get("made_from", {})
     if description["name"] != name or before != json.loads(json.dumps(made_from)):
-        changed = [key for key, value in made_from.items() if key != "source" and before.get(key) != value]
+        both = {**made_from, **before}
+        changed = [key for key in both if key != "source" and before.get(key) != made_from.get(key)]
         what = f"with other options ({', '.join(f'--{key}' for key in changed)})" if changed else "from other images"
         raise UserError(
             f"{dataset_dir} already holds data set {description['name']!r}, made {what}; "
@@ -132,7 +132,7 @@ def _existing(dataset_dir: str, name: str, made_from: Mapping[str, Any]) -> dict
     return description
 
 
-def publish(staging: str, dataset_dir: str, name: str) -> None:
+def publish(staging: str, dataset_dir: str, source: Source) -> None:
     """Moves the files of `staging` to their places, dataset.json last, and removes those of the data set before.
 
     Until it is done there is no dataset.json, and `staging` is there, which readers take for a conversion that did not
@@ -141,7 +141,7 @@ def publish(staging: str, dataset_dir: str, name: str) -> None:
     new = [
         os.path.relpath(os.path.join(folder, file), staging) for folder, _, files in os.walk(staging) for file in files
     ]
-    old = old_files(dataset_dir, name)
+    old = old_files(dataset_dir, source)
     for file in [folders.DATASET_JSON, *sorted(old - set(new))]:
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(dataset_dir, file))

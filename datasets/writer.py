@@ -18,49 +18,39 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from absl import logging
 
 from common.errors import UserError
 from common.files import write_json
-from datasets import conversion_report, dataset_utils, folders, images, records, shards, splits, targets
+from datasets import (
+    conversion_report,
+    copies,
+    dataset_utils,
+    findings,
+    folders,
+    images,
+    pixels,
+    planning,
+    records,
+    shards,
+    targets,
+)
+from datasets.facts import Facts
+from datasets.findings import shown
 from datasets.image_headers import BadImage
+from datasets.images import EncodedImage
+from datasets.planning import WriteOptions
 from datasets.progress import Progress
 from datasets.sources import Contents, Item, Source
 
 _SHARD_BYTES = 100e6
 _FEW = 64  # images up to which one shard will do
 _READERS = 4  # shards from then on, so that they can be read and written in parallel
-
-
-@dataclasses.dataclass(frozen=True)
-class WriteOptions:
-    """How a data set is written, whatever it is made from.
-
-    Attributes:
-        seed: of the split and the order.
-        validation_fraction: share of the images for validation; None: the source's default.
-        validation_count: number of images for validation instead; None: a fraction.
-        num_shards: of each split; 0: as many as the size asks for.
-        num_threads: that work in parallel; 0: one for each core.
-        overwrite: whether another data set in the folder may be replaced.
-    """
-
-    seed: int = 0
-    validation_fraction: float | None = None
-    validation_count: int | None = None
-    num_shards: int = 0
-    num_threads: int = 0
-    overwrite: bool = False
-
-    def identity(self) -> dict[str, Any]:
-        """The options that the records depend on."""
-        names = ("seed", "validation_fraction", "validation_count", "num_shards")
-        return {name: getattr(self, name) for name in names}
 
 
 @dataclasses.dataclass
@@ -72,13 +62,37 @@ class _Written:
     formats: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     remarks: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     left_out: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    facts: Facts = dataclasses.field(default_factory=Facts)
+    remarked: list[tuple[int, str]] = dataclasses.field(default_factory=list)  # example's number and the remark
+    misnamed: list[tuple[int, str]] = dataclasses.field(default_factory=list)  # and what is wrong with its suffix
     shard: shards.Shard | None = None
 
 
-def write(source: Source, dataset_dir: str, options: WriteOptions) -> dict[str, Any]:
+class Task(NamedTuple):
+    """A shard to write: the path of its file, its split and its items."""
+
+    path: str
+    split: str
+    items: Sequence[Item]
+
+
+# Writes the files of all tasks, with the items' images by the function that loads them (`Contents.load`); returns what
+# became of each, in order.
+WriteTasks = Callable[[Sequence[Task], Callable[[Item], EncodedImage], WriteOptions], list[_Written]]
+
+
+def write(
+    source: Source, dataset_dir: str, options: WriteOptions, write_tasks: WriteTasks | None = None
+) -> dict[str, Any]:
     """Converts `source` into the folder `dataset_dir`; returns the content of its dataset.json.
 
     Does nothing where the folder already holds just that.
+
+    Args:
+        source: what is converted.
+        dataset_dir: where to.
+        options: how.
+        write_tasks: what writes the shards; None: threads of this process.
 
     Raises:
         UserError: the folder holds something else, no image can be read, the disk is full.
@@ -90,17 +104,26 @@ def write(source: Source, dataset_dir: str, options: WriteOptions) -> dict[str, 
         return existing
     start = time.perf_counter()
     with _staging(dataset_dir) as staging, contextlib.ExitStack() as stack:
-        contents = source.open(stack)
+        contents = planning.assigned(source.open(stack), options)
         logging.info("Found %s", conversion_report.found(contents))
         _check_space(dataset_dir, contents)
+        if options.looks_at_pixels and not pixels.finds_damage():
+            logging.info("Damage inside JPEG data is not looked for; for that, pip install simplejpeg.")
         with images.large_images_allowed():
-            contents, written = _write_all(source, contents, staging, options)
+            contents, written = _write_all(source, contents, staging, options, write_tasks or _write_in_threads)
         dataset = _describe(source.name, contents, written, made_from)
-        report = conversion_report.build(dataset, contents, written, time.perf_counter() - start)
-        _write_side_files(staging, contents, written, dataset, report)
-        targets.publish(staging, dataset_dir, source.name)
+        found = conversion_report.judged(dataset, contents, written, options.limits)
+        seconds = time.perf_counter() - start
+        report = conversion_report.build(dataset, contents, written, seconds, options.limits, found)
+        _write_side_files(staging, contents, written, dataset)
+        findings.write_report(os.path.join(staging, conversion_report.FILE_NAME), report, found)
+        targets.publish(staging, dataset_dir, source)
     for line in conversion_report.lines(dataset, report, dataset_dir):
         logging.info("%s", line)
+    problems = list(findings.lines(found, (findings.ERROR, findings.WARNING)))
+    if problems:
+        logging.warning("%s", "\n".join([*problems, f"  Full list: {dataset_dir}/{conversion_report.FILE_NAME}"]))
+    logging.info("Train on it: %s", conversion_report.next_command(dataset, dataset_dir))
     return dataset
 
 
@@ -133,66 +156,51 @@ def _check_space(dataset_dir: str, contents: Contents) -> None:
 
 
 def _write_all(
-    source: Source, contents: Contents, staging: str, options: WriteOptions
+    source: Source, contents: Contents, staging: str, options: WriteOptions, write_tasks: WriteTasks
 ) -> tuple[Contents, list[_Written]]:
-    """Writes all shards; again, without the images that could not be read, where these leave a split short."""
-    left_out = list(contents.left_out)
+    """Writes all shards; again, where images that could not be read leave a split short, or copies are to be moved."""
+    left_out, settled = list(contents.left_out), options.duplicates == "report"
     while True:
-        fraction, count = _validation(options, contents)
-        plan = splits.plan(contents.items, options.seed, fraction, count)
-        written = _write_shards(plan, source, contents, staging, options)
+        plan = planning.planned(contents, options)
+        written = write_tasks(_tasks(plan, source, staging, options), contents.load, options)
         bad = [entry for result in written for entry in result.left_out]
         left_out += bad
         if len(bad) == len(contents.items):
-            first = f"; the first: {conversion_report.shown(bad[0][0])}: {bad[0][1]}" if bad else ""
+            first = f"; the first: {shown(bad[0][0])}: {bad[0][1]}" if bad else ""
             raise UserError(f"none of the {len(bad)} images can be read{first}")
-        if not _falls_short(plan, written, count):
+        short = planning.falls_short(plan, written, planning.validation_count(contents, options))
+        again, superfluous = contents, []
+        if not settled:
+            near = options.near_duplicates if options.looks_at_pixels else None
+            again, superfluous = copies.settled(contents, written, options.duplicates, near)
+            left_out += superfluous
+            settled = True
+        if again is contents and not superfluous and not short:
             return dataclasses.replace(contents, left_out=sorted(left_out)), written
-        contents = _without(contents, {key for key, _ in bad})
+        for result in written:
+            os.remove(result.shard.path)  # there may be fewer next time
+        contents = planning.without(again, {key for key, _ in [*bad, *superfluous]})
 
 
-def _validation(options: WriteOptions, contents: Contents) -> tuple[float | None, int | None]:
-    if options.validation_count is None and options.validation_fraction is None:
-        return None, contents.validation_count
-    return options.validation_fraction, options.validation_count
-
-
-def _falls_short(plan: Mapping[str, Sequence[Item]], written: Sequence[_Written], count: int | None) -> bool:
-    """Whether images that could not be read leave a class without any in a split, or validation short of its count."""
-    got = {(result.split, item.label) for result in written for item in result.written}
-    wanted = {(split, item.label) for split, items in plan.items() for item in items}
-    short = any(result.left_out for result in written if result.split == splits.VALIDATION)
-    return got != wanted or (count is not None and short)
-
-
-def _without(contents: Contents, bad: set[str]) -> Contents:
-    items = [item for item in contents.items if item.key not in bad]
-    labels = sorted({item.label for item in items})
-    for label in set(range(len(contents.class_names))) - set(labels):
-        logging.warning("No image of class %r can be read; the class is left out.", contents.class_names[label])
-    renumbered = {label: new for new, label in enumerate(labels)}
-    return dataclasses.replace(
-        contents,
-        class_names=[contents.class_names[label] for label in labels],
-        items=[item._replace(label=renumbered[item.label]) for item in items],
-    )
-
-
-def _write_shards(
-    plan: Mapping[str, Sequence[Item]], source: Source, contents: Contents, staging: str, options: WriteOptions
-) -> list[_Written]:
-    """Writes every shard of every split; returns what became of each, in order."""
+def _tasks(plan: Mapping[str, Sequence[Item]], source: Source, staging: str, options: WriteOptions) -> list[Task]:
+    """The shards of every split."""
     tasks = []
     for split, items in plan.items():
-        count = options.num_shards or source.shards or _number_of_shards(items)
-        for k in range(count):
-            part = items[k * len(items) // count : (k + 1) * len(items) // count]
-            tasks.append((os.path.join(staging, shards.shard_name(source.name, split, k, count)), split, part))
+        count = options.num_shards or source.number_of_shards(split) or _number_of_shards(items)
+        for k, part in enumerate(source.deal(items, count)):
+            name = source.name_shard(source.name, split, k, count)
+            tasks.append(Task(os.path.join(staging, name), split, part))
+    return tasks
+
+
+def _write_in_threads(
+    tasks: Sequence[Task], load: Callable[[Item], EncodedImage], options: WriteOptions
+) -> list[_Written]:
     done, stop = [0] * len(tasks), threading.Event()
-    progress = Progress("converting", sum(len(items) for items in plan.values()))
+    progress = Progress("converting", sum(len(task.items) for task in tasks))
     with futures.ThreadPoolExecutor(options.num_threads or os.cpu_count() or 1) as pool:
         try:
-            running = [pool.submit(_write_shard, *task, contents.load, done, k, stop) for k, task in enumerate(tasks)]
+            running = [pool.submit(_write_shard, *task, load, options, done, k, stop) for k, task in enumerate(tasks)]
             pending = set(running)
             while pending:
                 finished, pending = futures.wait(pending, timeout=0.1, return_when=futures.FIRST_COMPLETED)
@@ -213,11 +221,27 @@ def _number_of_shards(items: Sequence[Item]) -> int:
     return max(by_size, 1 if len(items) <= _FEW else _READERS)
 
 
+def write_shard(task: Task, load: Callable[[Item], EncodedImage], options: WriteOptions) -> _Written:
+    """Writes one shard; returns what became of its items. Needs `images.large_images_allowed`.
+
+    Raises:
+        UserError: the file cannot be written; with `--on_error=fail`, an image cannot be used.
+    """
+    return _write_shard(*task, load, options, [0], 0, threading.Event())
+
+
 def _write_shard(
-    path: str, split: str, items: Sequence[Item], load: Any, done: list[int], task: int, stop: threading.Event
+    path: str,
+    split: str,
+    items: Sequence[Item],
+    load: Any,
+    options: WriteOptions,
+    done: list[int],
+    task: int,
+    stop: threading.Event,
 ) -> _Written:
     """Writes the items of one shard; those that cannot be loaded are left out. Ends early when `stop` is set."""
-    result = _Written(split)
+    result = _Written(split, facts=Facts(options.looks_at_pixels))
     try:
         with tf.io.TFRecordWriter(path) as file:
             for item in items:
@@ -225,14 +249,22 @@ def _write_shard(
                     break
                 try:
                     image = load(item)
+                    thumbnail = pixels.thumbnail(image.data) if options.looks_at_pixels else None
                 except BadImage as error:
+                    if options.on_error == "fail":
+                        raise planning.failed(item.key, str(error)) from error
                     result.left_out.append((item.key, str(error)))
                 else:
-                    file.write(records.encode(image.data, image.format, image.height, image.width, item.label))
-                    result.written.append(item)
+                    file.write(records.encode_item(item, image))
+                    result.facts.add(image.data, image.height, image.width, item.classes, thumbnail)
                     result.formats[image.format] += 1
                     if image.remark:
                         result.remarks[image.remark] += 1
+                        result.remarked.append((len(result.written), image.remark))
+                    kind = image.remark or ("PNG" if image.format == "png" else "JPEG")
+                    if wrong := conversion_report.wrong_suffix(item.key, kind):
+                        result.misnamed.append((len(result.written), wrong))
+                    result.written.append(item)
                 done[task] += 1
     except BaseException as error:
         stop.set()
@@ -252,7 +284,7 @@ def _describe(
         by_split[result.split].append(result)
     described = {}
     for split, results in by_split.items():
-        labels = collections.Counter(item.label for result in results for item in result.written)
+        labels = collections.Counter(label for result in results for item in result.written for label in item.classes)
         formats = sum((result.formats for result in results), collections.Counter())
         described[split] = folders.split_entry(
             [result.shard for result in results],
@@ -262,9 +294,11 @@ def _describe(
     return {
         "version": folders.VERSION,
         "name": name,
-        "channels": 3,
+        "channels": contents.channels,
         "num_classes": len(contents.class_names),
         "class_names": list(contents.class_names),
+        **({"multi_label": True} if contents.multi_label else {}),
+        **({"num_folds": made_from["num_folds"]} if made_from.get("num_folds") else {}),
         "seed": made_from["seed"],
         "fingerprint": shards.fingerprint([result.shard for result in written]),
         "splits": described,
@@ -277,7 +311,6 @@ def _write_side_files(
     contents: Contents,
     written: Sequence[_Written],
     dataset: Mapping[str, Any],
-    report: Mapping[str, Any],
 ) -> None:
     if contents.has_files:
         for split in dataset["splits"]:
@@ -291,5 +324,4 @@ def _write_side_files(
         with open(path, "wb") as file:
             file.write(data)
     dataset_utils.write_label_file(dict(enumerate(contents.class_names)), staging)
-    write_json(os.path.join(staging, conversion_report.FILE_NAME), report)
     write_json(os.path.join(staging, folders.DATASET_JSON), dataset)

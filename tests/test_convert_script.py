@@ -19,7 +19,7 @@ def run(project_root, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "--dataset_name is missing; data sets: flowers, image_folder, shapes"),
+        ([], "--dataset_name is missing; data sets: cifar10, cifar100, fashion_mnist, flowers, image_folder, "),
         (["--dataset_name=shapes"], "--dataset_dir is missing"),
         (["--dataset_name=flower", "--dataset_dir=x"], "unknown data set 'flower'; did you mean 'flowers'"),
         (["--dataset_name=shapes", "--dataset_dir=x", "--num_images=many"], "num_images"),

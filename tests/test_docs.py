@@ -7,6 +7,7 @@ import re
 import pytest
 
 from datasets.convert import ConvertConfig
+from datasets.doctor import InspectConfig
 from exporting.config import ClassifyConfig, ExportConfig
 from nets import registry
 from training.config import EvalConfig, TrainConfig
@@ -19,6 +20,7 @@ CONFIGS = {
     "export_saved_model.py": ExportConfig,
     "classify_images.py": ClassifyConfig,
     "download_and_convert_data.py": ConvertConfig,
+    "inspect_dataset.py": InspectConfig,
 }
 
 

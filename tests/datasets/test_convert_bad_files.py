@@ -97,12 +97,66 @@ def test_everything_written_is_read_by_tensorflow(corpus, tmp_path):
         assert proto[records.FORMAT].bytes_list.value[0] in (b"jpg", b"png")
 
 
-def test_class_folders_that_differ_in_case_only(photos, tmp_path):
-    shutil.copytree(photos / "cat", photos / "Cat")
-    with pytest.raises(
-        UserError, match=r"class folders 'Cat' and 'cat' differ only in case or in how accents are written"
-    ):
-        convert("image_folder", str(tmp_path / "out"), image_dir=str(photos))
+def test_class_folders_that_differ_in_case_only_are_kept_and_told(photos, tmp_path, encoded, caplog):
+    (photos / "Cat").mkdir()
+    for k in range(4):
+        (photos / "Cat" / f"{k}.jpg").write_bytes(encoded(70 + k))
+    dataset = convert("image_folder", str(tmp_path / "out"), image_dir=str(photos))
+    assert dataset["class_names"] == ["Cat", "cat", "dog", "emu"]
+    report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
+    assert [(entry["kind"], entry["weight"], entry["reason"]) for entry in report["findings"]] == [
+        ("class_names_alike", "error", "'Cat' and 'cat'")
+    ]
+    assert "Class names that differ only in case or in accents (1). To do: rename or merge them." in caplog.text
+    with pytest.raises(UserError, match="class names 'Cat' and 'cat' differ only in case"):
+        convert("image_folder", str(tmp_path / "strict"), image_dir=str(photos), on_error="fail")
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_told(photos, tmp_path):
+    (photos / "cat" / "0.jpg").chmod(0)
+    (photos / "dog").chmod(0)
+    convert("image_folder", str(tmp_path / "out"), image_dir=str(photos))
+    (photos / "dog").chmod(0o700)
+    report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
+    assert report["left_out"][0] == {"file": "cat/0.jpg", "reason": "cannot be read: Permission denied"}
+    assert {"file": "dog", "reason": "folder cannot be read: Permission denied"} in report["left_out"]
+
+
+def test_every_remark_names_its_example(corpus, tmp_path):
+    folder, _, _ = corpus
+    convert("image_folder", str(tmp_path / "out"), image_dir=str(folder), validation_count=0)
+    report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
+    remarks = {(entry["kind"], entry.get("key")): entry for entry in report["findings"]}
+    keys = (tmp_path / "out" / "train_files.txt").read_text(errors="surrogateescape").splitlines()
+    for kind, key, reason in [
+        ("wrong_extension", "cat/is_a_png.jpg", "it is a PNG"),
+        ("encoded_anew", "cat/cmyk.jpg", "CMYK JPEG"),
+        ("encoded_anew", "cat/deep.png", "16-bit PNG"),
+        ("encoded_anew", "cat/moving.gif", "GIF, first frame"),
+        ("encoded_anew", "cat/turned.jpg", "rotated by EXIF"),
+        ("tiny", "cat/deep.png", "7x5 pixels"),
+    ]:
+        entry = remarks[kind, key]
+        assert (entry["reason"], entry["class"], entry["split"]) == (reason, "cat", "train")
+        assert entry["shard"] == "images_train_00000-of-00001.tfrecord"
+        assert keys[entry["record"]] == key
+    assert report["summary"]["encoded_anew"]["count"] == 9
+    # The non-UTF-8 name is a copy of 0.jpg: both names stand in the report.
+    copies = next(entry for entry in report["findings"] if entry["kind"] == "copies")
+    assert {member["key"] for member in copies["members"]} == {"cat/0.jpg", "cat/caf\\xe9.jpg"}
+
+
+@pytest.mark.parametrize("bad", ["listed", "read"])
+def test_on_error_fail_stops_at_the_first_and_leaves_nothing(photos, tmp_path, bad):
+    if bad == "listed":
+        (photos / "cat" / "gone.jpg").symlink_to(photos / "nowhere.jpg")
+    else:
+        (photos / "cat" / "zero.jpg").write_bytes(b"")
+    reason = {"listed": "cat/gone.jpg: broken link", "read": "cat/zero.jpg: empty file"}[bad]
+    with pytest.raises(UserError, match=f"{reason} .--on_error=quarantine leaves such files out"):
+        convert("image_folder", str(tmp_path / "out"), image_dir=str(photos), on_error="fail")
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_files_do_not_move_good_ones_between_splits(photos, tmp_path):
@@ -150,3 +204,40 @@ def test_no_readable_image_at_all(photos, tmp_path):
 def test_a_file_that_vanishes_is_told(tmp_path):
     with pytest.raises(images.BadImage, match=r"cannot be read: No such file"):
         image_folder.load(str(tmp_path / "gone.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "image_format"),
+    [("ppm", "PPM"), ("webp", "WEBP"), ("tga", "TGA"), ("pcx", "PCX"), ("dds", "DDS"), ("sgi", "SGI")]
+    + [
+        ("jp2", "JPEG2000"),
+        ("ico", "ICO"),
+        ("tif", "TIFF"),
+        ("avif", "AVIF"),
+        ("bmp", "BMP"),
+        ("gif", "GIF"),
+        ("qoi", "QOI"),
+    ],
+)
+def test_any_format_that_pillow_reads(photos, tmp_path, encoded, suffix, image_format):
+    try:
+        data = encoded(50, image_format)
+    except (KeyError, OSError) as error:
+        pytest.skip(f"this Pillow does not write {image_format}: {error}")
+    for name in ("cat", "dog"):
+        (photos / name / f"other.{suffix}").write_bytes(data)
+    dataset = convert("image_folder", str(tmp_path / "out"), image_dir=str(photos), validation_count=0)
+    assert dataset["splits"]["train"]["examples_per_class"] == [7, 6, 4]
+
+
+def test_no_other_program_is_started(photos, tmp_path, monkeypatch):
+    """Pillow hands PostScript to Ghostscript."""
+    started = []
+    monkeypatch.setattr("subprocess.check_call", lambda *args, **_: started.append(args))
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) print\n%%EOF\n"
+    for name in ("page.eps", "page.jpg"):
+        (photos / "cat" / name).write_bytes(eps)
+    convert("image_folder", str(tmp_path / "out"), image_dir=str(photos))
+    report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
+    reasons = {entry["file"]: entry["reason"] for entry in report["left_out"]}
+    assert (started, reasons) == ([], {"cat/page.jpg": "not an image that can be read"})

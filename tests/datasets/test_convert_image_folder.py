@@ -268,3 +268,37 @@ def test_dataset_dir_that_is_a_file(photos, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(UserError, match="out is a file; name a folder"):
         convert_folder(photos, tmp_path / "out")
+
+
+def test_nested_folders_may_be_classes(photos, tmp_path):
+    (photos / "animals" / "farm").mkdir(parents=True)
+    for name, place in (("cat", "animals"), ("dog", "animals/farm")):
+        (photos / name).rename(photos / place / name)
+    dataset = convert_folder(photos, tmp_path / "top", validation_count=0)
+    assert dataset["class_names"] == ["animals", "emu"]
+    dataset = convert_folder(photos, tmp_path / "deepest", class_folders="deepest", validation_count=0)
+    assert dataset["class_names"] == ["animals/cat", "animals/farm/dog", "emu"]
+    assert dataset["splits"]["train"]["examples_per_class"] == [6, 5, 4]
+    with pytest.raises(UserError, match="already holds data set 'images', made from other images"):
+        convert_folder(photos, tmp_path / "deepest", validation_count=0)
+
+
+def test_nested_classes_of_ready_made_splits(photos, tmp_path):
+    for split in ("train", "val"):
+        shutil.copytree(photos, tmp_path / "ready" / split / "animals")
+        (tmp_path / "ready" / split / "animals" / "emu").rename(tmp_path / "ready" / split / "emu")
+    dataset = convert_folder(tmp_path / "ready", tmp_path / "out", class_folders="deepest")
+    assert dataset["class_names"] == ["animals/cat", "animals/dog", "emu"]
+    assert list(dataset["splits"]) == ["train", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"class_folders": "all"}, r"unknown --class_folders 'all'.* Known: deepest, top"),
+        ({"name": "../pets"}, r"--name=../pets: expected letters, digits and _ . - only"),
+    ],
+)
+def test_wrong_options_are_told(photos, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        convert_folder(photos, tmp_path / "out", **options)

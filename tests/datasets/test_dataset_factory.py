@@ -127,7 +127,7 @@ def test_unknown_split_lists_those_that_are_there(write_slim, photos, tmp_path):
 
 def test_unknown_name_lists_near_matches(write_slim, tmp_path):
     folder = write_slim(tmp_path, FLOWERS, NAMES)
-    with pytest.raises(UserError, match=r"unknown data set 'flower'; did you mean 'flowers'.*Known: cifar10, flowers"):
+    with pytest.raises(UserError, match=r"unknown data set 'flower'; did you mean 'flowers'.*Known: cifar10, cifar100"):
         dataset_factory.get_dataset("flower", "train", folder)
     with pytest.raises(UserError, match=r"no split 'train' of data set 'mnist' .*leave --dataset_name out"):
         dataset_factory.get_dataset("mnist", "train", folder)

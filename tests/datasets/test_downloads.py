@@ -136,3 +136,92 @@ def test_offline_says_what_else_can_be_done(tmp_path):
         downloads.fetch("http://127.0.0.1:9/x", str(tmp_path / "x"), retries=1, wait=0, help="or bring it")
     with pytest.raises(UserError, match=r"expected an address that starts with http"):
         downloads.fetch("file:///etc/passwd", str(tmp_path / "x"))
+
+
+@pytest.fixture
+def remote(server):
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    return downloads.Remote("photos.tgz", (server.url,), len(CONTENT), digest)
+
+
+@pytest.mark.parametrize("place", ["archive_dir", "dataset_dir"])
+def test_a_file_brought_by_hand_is_taken_and_kept(server, remote, tmp_path, place):
+    for name in ("archive_dir", "dataset_dir"):
+        (tmp_path / name).mkdir()
+    (tmp_path / place / "photos.tgz").write_bytes(CONTENT)
+    shelf = downloads.Shelf(str(tmp_path / "dataset_dir"), str(tmp_path / "archive_dir"))
+    with contextlib.ExitStack() as stack:
+        assert shelf.get(remote, stack) == str(tmp_path / place / "photos.tgz")
+    assert server.asked == []
+    assert (tmp_path / place / "photos.tgz").exists()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_download_is_removed_after_success_and_kept_after_a_failure(server, remote, tmp_path, keep):
+    shelf = downloads.Shelf(str(tmp_path), None, keep=keep)
+    with contextlib.suppress(ZeroDivisionError), contextlib.ExitStack() as stack:
+        shelf.get(remote, stack)
+        raise ZeroDivisionError
+    assert (tmp_path / "photos.tgz").read_bytes() == CONTENT
+    (tmp_path / "photos.tgz").unlink()
+    with contextlib.ExitStack() as stack:
+        path = shelf.get(remote, stack)
+        assert shelf.get(remote, stack) == path
+    assert (tmp_path / "photos.tgz").exists() == keep
+    assert server.asked == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (CONTENT[:-1], "has 1048575 bytes, the published file has 1048576"),
+        (CONTENT[::-1], "its SHA-256 is [0-9a-f]{64}, the"),
+    ],
+)
+def test_another_file_by_hand_is_refused_unless_asked_for(remote, tmp_path, content, message):
+    (tmp_path / "photos.tgz").write_bytes(content)
+    with pytest.raises(
+        UserError, match=rf"photos.tgz.*{message}.*; copy it again, or take it as it is with --nocheck_arch"
+    ):
+        downloads.Shelf(str(tmp_path / "out"), str(tmp_path)).get(remote, contextlib.ExitStack())
+    shelf = downloads.Shelf(str(tmp_path / "out"), str(tmp_path), check=False)
+    assert shelf.get(remote, contextlib.ExitStack()) == str(tmp_path / "photos.tgz")
+    assert shelf.identity([remote]) == [f"photos.tgz {len(content)}"]
+
+
+def test_a_mirror_helps_where_the_first_place_fails(server, remote, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
+    remote = remote._replace(urls=("http://127.0.0.1:9/gone", server.url))
+    downloads.Shelf(str(tmp_path), None, keep=True).get(remote, contextlib.ExitStack())
+    assert (tmp_path / "photos.tgz").read_bytes() == CONTENT
+
+
+def test_no_place_has_it(server, remote, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
+    server.status = 404
+    remote = remote._replace(urls=("http://127.0.0.1:9/gone", server.url))
+    message = r"127.0.0.1:9/gone: .*; .*the server says 404.*; put photos.tgz, other.zip into --archive_dir="
+    with pytest.raises(UserError, match=message):
+        downloads.Shelf(str(tmp_path / "out"), str(tmp_path), names=["photos.tgz", "other.zip"]).get(
+            remote, contextlib.ExitStack()
+        )
+    with pytest.raises(
+        UserError, match=r"photos.tgz cannot be downloaded without an account; bring photos.tgz by hand"
+    ):
+        downloads.Shelf(str(tmp_path), None).get(remote._replace(urls=()), contextlib.ExitStack())
+
+
+def test_a_page_instead_of_the_file_is_no_download(server, remote, tmp_path):
+    """A portal or proxy that answers with a page of its own and status 200."""
+    server.content = b"<html>Please log in"
+    with pytest.raises(UserError, match=r"is not the file expected from .*: its SHA-256 is"):
+        downloads.Shelf(str(tmp_path), None).get(remote, contextlib.ExitStack())
+    assert not (tmp_path / "photos.tgz").exists()
+
+
+def test_identity_needs_no_download(remote, tmp_path):
+    shelf = downloads.Shelf(str(tmp_path), None)
+    unknown = downloads.Remote("other.zip", ("http://127.0.0.1:9/other.zip",))
+    assert shelf.identity([remote, unknown]) == [remote.sha256, "other.zip"]
+    (tmp_path / "photos.tgz").write_bytes(CONTENT)
+    assert shelf.identity([remote]) == [remote.sha256]

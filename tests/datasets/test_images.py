@@ -16,7 +16,7 @@ def decoded(image):
 @pytest.mark.parametrize(("image_format", "name"), [("JPEG", "jpg"), ("PNG", "png")])
 def test_plain_bytes_are_kept(encoded, image_format, name):
     data = encoded(3, image_format)
-    assert images.prepare(data) == (data, name, 18, 24, "")
+    assert images.prepare(data) == (data, name, 18, 24, "", None)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from common.errors import UserError
 from datasets import shards
+from datasets.sources import Source
 
 
 def write(path, *records):
@@ -87,3 +88,35 @@ def test_missing_and_mixed_shards_are_found():
         shards.check_complete(["a_train_00000-of-00003.tfrecord", "a_train_00002-of-00003.tfrecord"], "DIR")
     with pytest.raises(UserError, match=r"DIR mixes two conversions of split 'train': files of 1 and of 2 shards"):
         shards.check_complete(["a_train_00000-of-00002.tfrecord", "a_train_00000-of-00001.tfrecord"], "DIR")
+
+
+@pytest.mark.parametrize(
+    ("name_shard", "few", "one"),
+    [
+        (shards.shard_name, "x_val_00001-of-00003.tfrecord", "x_val_00000-of-00001.tfrecord"),
+        (shards.single_name, "x_val_00001-of-00003.tfrecord", "x_val.tfrecord"),
+        (shards.imagenet_name, "val-00001-of-00003", "val-00000-of-00001"),
+        (shards.record_name, "val.record-00001-of-00003", "val.record-00000-of-00001"),
+    ],
+)
+def test_names_that_slim_gave_are_known_again(name_shard, few, one):
+    assert (name_shard("x", "val", 1, 3), name_shard("x", "val", 0, 1)) == (few, one)
+    source = Source("x", {}, None, name_shard=name_shard)
+    assert source.owns(few)
+    assert source.owns(one)
+    assert not source.owns("labels.txt")
+    assert not Source("y", {}, None, name_shard=shards.shard_name).owns(few)
+
+
+@pytest.mark.parametrize("deal", [shards.deal_rows, shards.deal_in_turn])
+@pytest.mark.parametrize(("count", "num_shards"), [(7, 3), (2, 5), (0, 2), (6, 1)])
+def test_every_example_goes_to_one_shard(deal, count, num_shards):
+    dealt = [list(shard) for shard in deal(range(count), num_shards)]
+    assert sorted(item for shard in dealt for item in shard) == list(range(count))
+    assert len(dealt) == num_shards
+    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+
+
+def test_how_examples_are_dealt_out():
+    assert shards.deal_rows("abcdefg", 3) == ["ab", "cd", "efg"]
+    assert shards.deal_in_turn("abcdefg", 3) == ["adg", "be", "cf"]
