@@ -1,0 +1,222 @@
+"""The conversion past one machine: shards written by an Apache Beam pipeline (extra `beam`) instead of threads.
+
+What goes where is decided by the same code as without Beam; a shard is then one element of the pipeline. A worker loads
+and encodes its images and writes its file, as a thread would: so the files have the same bytes, images never travel
+between workers, and memory stays flat. What workers need and what they did lie in a hidden folder below `dataset_dir`,
+which all of them share; the files are moved to their places when the whole pipeline has succeeded.
+"""
+
+import contextlib
+import errno
+import functools
+import io
+import logging as logging_of_python
+import os
+import pickle
+import shlex
+import shutil
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from absl import logging
+
+from common.errors import FlagError, UserError
+from common.files import atomic_path
+from datasets import targets, writer
+from datasets.images import EncodedImage
+from datasets.planning import WriteOptions
+from datasets.sources import Item
+
+_DIRECT = "DirectRunner"
+_GONE = f"cannot be read: {os.strerror(errno.ENOENT)}"
+
+
+def task_writer(flags: str = "") -> writer.WriteTasks:
+    """Returns what writes shards by a pipeline, for `writer.write`.
+
+    Args:
+        flags: of the pipeline and its runner, as on a command line; `--runner=DirectRunner` by default.
+
+    Raises:
+        FlagError: Apache Beam is not installed, does not know the runner, or does not take the flags.
+    """
+    options = _pipeline_options(flags)
+    _pipeline(options)  # fails now and not after the images are listed
+    return functools.partial(_write_on_beam, options)
+
+
+def _pipeline_options(flags: str) -> Any:
+    try:
+        with _without_warnings():
+            from apache_beam.options import pipeline_options
+    except ImportError as error:
+        raise FlagError(f"--beam needs Apache Beam ({error}); install it by: pip install '.[beam]'") from error
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), _without_warnings():
+            options = pipeline_options.PipelineOptions(shlex.split(flags))
+            known, given = (options.get_all_options(retain_unknown_options=more).keys() for more in (False, True))
+    except ValueError as error:
+        raise FlagError(f"--beam_options={flags}: {error}") from error
+    except SystemExit as error:  # of argparse, which tells all options and, in its last line, what is wrong
+        reason = said.getvalue().strip().rpartition("error: ")[2]
+        raise FlagError(f"--beam_options={flags}: {reason}") from error
+    standard = options.view_as(pipeline_options.StandardOptions)
+    standard.runner = standard.runner or _DIRECT
+    if standard.runner == _DIRECT:
+        if unknown := [f"--{flag}" for flag in given if flag not in known]:  # other runners have flags of their own
+            raise FlagError(f"--beam_options={flags}: {_DIRECT} has no {', '.join(unknown)}")
+        # Keeps to Beam's runner in Python. It would first try another one, for which it downloads a program, and which
+        # does not know --direct_num_workers. There are no triggers here.
+        options.view_as(pipeline_options.TypeOptions).allow_unsafe_triggers = True
+        logging_of_python.getLogger("apache_beam").setLevel(logging_of_python.WARNING)
+    return options
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Of what Beam could do with Google's libraries."""
+    before = logging_of_python.root.manager.disable
+    logging_of_python.disable(logging_of_python.WARNING)
+    try:
+        yield
+    finally:
+        logging_of_python.disable(before)
+
+
+def _pipeline(options: Any) -> Any:
+    import apache_beam
+
+    try:
+        return apache_beam.Pipeline(options=options)
+    except (ImportError, ValueError) as error:
+        raise FlagError(f"--beam_options: {' '.join(str(error).split())}") from error
+
+
+def _write_on_beam(
+    options: Any, tasks: Sequence[writer.Task], load: Callable[[Item], EncodedImage], write_options: WriteOptions
+) -> list[Any]:
+    """Writes the shards of `tasks`; returns the writer's account of each, in order."""
+    import apache_beam
+
+    dataset_dir = os.path.dirname(os.path.dirname(os.path.abspath(tasks[0].path)))
+    folder = targets.staging_path(dataset_dir)
+    os.makedirs(folder)
+    try:
+        _write_job(folder, tasks, load, write_options)
+        pipeline = _pipeline(options)
+        _ = (
+            pipeline
+            # Numbers only: runners limit the size of a pipeline.
+            | "shards" >> apache_beam.Create(range(len(tasks)))
+            | "deal out" >> apache_beam.Reshuffle()
+            | "write" >> apache_beam.Map(_write_part, folder)
+        )
+        _run(pipeline, options.get_all_options()["runner"], folder, len(tasks))
+        return [_collect(folder, number, task) for number, task in enumerate(tasks)]
+    finally:
+        _job.cache_clear()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(pipeline: Any, runner: str, folder: str, shards: int) -> None:
+    logging.info("Converting %d shards by Apache Beam's %s ...", shards, runner)
+    try:
+        state = pipeline.run().wait_until_finish()
+    except Exception as error:
+        if os.path.exists(_failure(folder)):  # a worker has said what is wrong
+            raise _read(_failure(folder)) from None
+        if runner == _DIRECT:
+            raise
+        raise UserError(f"the pipeline failed on {runner}: {' '.join(str(error).split())}") from error
+    if state not in (None, "DONE"):  # some runners do not say
+        raise UserError(f"the pipeline ended as {state} on {runner}; the runner's own log says why")
+
+
+def _write_job(
+    folder: str, tasks: Sequence[writer.Task], load: Callable[[Item], EncodedImage], options: WriteOptions
+) -> None:
+    """Writes what the workers need."""
+    from apache_beam.internal import cloudpickle_pickler
+
+    try:
+        # For `load`, which is a closure. Beam's own, so that all workers have it, too.
+        job = cloudpickle_pickler.dumps((load, options))
+    except (TypeError, pickle.PicklingError) as error:
+        raise UserError(
+            "--beam: this data set is read from open archives, which cannot be handed to workers; extract them and "
+            "name the folders, or convert without --beam"
+        ) from error
+    _write(_job_path(folder), job)
+    for number, task in enumerate(tasks):
+        _write(_task_path(folder, number), pickle.dumps(task))
+
+
+def _write_part(number: int, folder: str) -> None:
+    """Writes one shard; runs on a worker, again or twice at once where the runner thinks it should."""
+    if not os.path.isdir(folder):
+        raise UserError(
+            f"there is no {folder} on worker {socket.gethostname()}; --dataset_dir must be one folder for all workers"
+        )
+    load, options = _job(folder)
+    task = _read(_task_path(folder, number))
+    try:
+        path = os.path.join(folder, f"{number:05d}-{uuid.uuid4().hex}.part")
+        result = writer.write_shard(task._replace(path=path), load, options)
+        if task.items and [reason for _, reason in result.left_out] == [_GONE] * len(task.items):
+            raise UserError(
+                f"{result.left_out[0][0]} and the other images of its shard are not there on worker "
+                f"{socket.gethostname()}; the folder of the images must have the same path on all workers"
+            )
+    except UserError as error:
+        _write(_failure(folder), pickle.dumps(error))
+        raise
+    _write(_result_path(folder, number), pickle.dumps(result))
+
+
+@functools.lru_cache(maxsize=1)
+def _job(folder: str) -> tuple[Callable[[Item], EncodedImage], WriteOptions]:
+    from apache_beam.internal import cloudpickle_pickler
+    from PIL import Image
+
+    # `images.prepare` has a limit of its own. Not set back: this process is a worker's, or the writer's, which does it.
+    Image.MAX_IMAGE_PIXELS = None
+    with open(_job_path(folder), "rb") as file:
+        return cloudpickle_pickler.loads(file.read())
+
+
+def _collect(folder: str, number: int, task: writer.Task) -> Any:
+    """Moves a shard to its place; returns the writer's account of it."""
+    result = _read(_result_path(folder, number))
+    os.replace(result.shard.path, task.path)
+    result.shard = result.shard._replace(path=task.path)
+    return result
+
+
+def _job_path(folder: str) -> str:
+    return os.path.join(folder, "job")
+
+
+def _task_path(folder: str, number: int) -> str:
+    return os.path.join(folder, f"{number:05d}.task")
+
+
+def _result_path(folder: str, number: int) -> str:
+    return os.path.join(folder, f"{number:05d}.result")
+
+
+def _failure(folder: str) -> str:
+    return os.path.join(folder, "failure")
+
+
+def _write(path: str, data: bytes) -> None:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)
+
+
+def _read(path: str) -> Any:
+    """Reads what this module has written."""
+    with open(path, "rb") as file:
+        return pickle.load(file)
