@@ -4,10 +4,11 @@ An `amount` is a scalar tensor or a float.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
-from preprocessing.core import as_float, derive_seed, if_colour, op, random_op
+from preprocessing.core import as_float, derive_seed, if_colour, op, random_op, random_pixel_op, weighted_sum
 
 
 def adjust_brightness(image: tf.Tensor, amount: tf.Tensor | float) -> tf.Tensor:
@@ -36,6 +37,17 @@ def adjust_saturation(image: tf.Tensor, amount: tf.Tensor | float) -> tf.Tensor:
     return if_colour(as_float(image), saturate)
 
 
+def _saturate_fused(image: tf.Tensor, amount: tf.Tensor | float) -> tf.Tensor:
+    """`adjust_saturation` as a compiler likes it: one expression, the same for each value, one division."""
+    if image.shape[-1] != 3:
+        return image
+    red, green, blue = (image[..., i : i + 1] for i in range(3))
+    top = tf.maximum(red, tf.maximum(green, blue))
+    bottom = tf.minimum(red, tf.minimum(green, blue))
+    factor = tf.where(top > 0.0, top * amount / tf.maximum((top - bottom) * amount, top), 0.0)
+    return top - (top - image) * factor
+
+
 def adjust_hue(image: tf.Tensor, amount: tf.Tensor | float) -> tf.Tensor:
     """Turns the hue by `amount`, a part of the full circle in [-1, 1]; gray images stay as they are."""
     return if_colour(as_float(image), lambda image: tf.image.adjust_hue(image, amount))
@@ -59,6 +71,7 @@ COLOUR_RANGES: dict[str, tuple[float, float]] = {
     "hue": (-0.2, 0.2),
     "contrast": (0.5, 1.5),
 }
+LUMA = (0.2989, 0.5870, 0.1140)  # what red, green and blue count in gray
 FAST_ORDERS = (("brightness", "saturation"), ("saturation", "brightness"))
 SLOW_ORDERS = (
     ("brightness", "saturation", "hue", "contrast"),
@@ -84,7 +97,23 @@ def adjust_colour(image: tf.Tensor, order: tuple[str, ...], amounts: dict[str, t
     return tf.clip_by_value(image, 0.0, 255.0)
 
 
-@random_op
+def _draw_amounts(seed: tf.Tensor, fast_mode: bool, **_: Any) -> tf.Tensor:
+    """Returns float32 [2 or 4], the amounts of the steps in the order of the first of Slim's orders."""
+    names = FAST_ORDERS[0] if fast_mode else SLOW_ORDERS[0]
+    low, high = zip(*(COLOUR_RANGES[name] for name in names), strict=True)
+    span = [b - a for a, b in zip(low, high, strict=True)]
+    return tf.random.stateless_uniform([len(names)], seed) * span + low
+
+
+def _distort_fused(image: tf.Tensor, draws: tf.Tensor, ordering: int | None, **_: Any) -> tf.Tensor:
+    amounts = dict(zip(FAST_ORDERS[0], tf.unstack(draws), strict=True))
+    adjust = {"brightness": adjust_brightness, "saturation": _saturate_fused}
+    for step in colour_order(ordering or 0, fast_mode=True):
+        image = adjust[step](image, amounts[step])
+    return tf.clip_by_value(image, 0.0, 255.0)
+
+
+@random_pixel_op(_draw_amounts, _distort_fused, passes=8, where=lambda arguments: arguments["fast_mode"])
 def distort_color(image: tf.Tensor, seed: tf.Tensor, fast_mode: bool = True, ordering: int | None = None) -> tf.Tensor:
     """Slim's colour distortion: brightness and saturation in fast mode, else hue and contrast as well; clipped once.
 
@@ -93,10 +122,7 @@ def distort_color(image: tf.Tensor, seed: tf.Tensor, fast_mode: bool = True, ord
     """
     image = as_float(image)
     names = FAST_ORDERS[0] if fast_mode else SLOW_ORDERS[0]
-    low, high = zip(*(COLOUR_RANGES[name] for name in names), strict=True)
-    span = [b - a for a, b in zip(low, high, strict=True)]
-    draws = tf.unstack(tf.random.stateless_uniform([len(names)], seed) * span + low)
-    amounts = dict(zip(names, draws, strict=True))
+    amounts = dict(zip(names, tf.unstack(_draw_amounts(seed, fast_mode)), strict=True))
     if fast_mode or ordering is not None:
         return adjust_colour(image, colour_order(ordering or 0, fast_mode), amounts)
     branches = [lambda order=order: adjust_colour(image, order, amounts) for order in SLOW_ORDERS]
@@ -119,6 +145,6 @@ def random_contrast(image: tf.Tensor, seed: tf.Tensor, lower: float, upper: floa
 @op
 def grayscale(image: tf.Tensor) -> tf.Tensor:
     """Returns one channel, 0.2989 red + 0.5870 green + 0.1140 blue, as float32; a gray image stays as it is."""
-    gray = if_colour(as_float(image), tf.image.rgb_to_grayscale)
+    gray = if_colour(as_float(image), lambda rgb: weighted_sum(rgb, LUMA))
     gray.set_shape([*image.shape[:-1], 1])
     return gray

@@ -40,6 +40,11 @@ class Op:
     # Ops that only cut a window out can say which one before there are any pixels, so that a JPEG is cropped while it
     # is decoded: (int32 shape [3], seed, **arguments) -> int32 [4] of y, x, height, width.
     find_window: Callable[..., tf.Tensor] | None = None
+    # Ops on pixels of a known shape can take their random numbers from outside, so that `preprocessing.fused` turns
+    # several of them into one pass over the image: `change(image, draw(seed, **arguments), **arguments)` is the op.
+    draw: Callable[..., Any] | None = None  # (seed, **arguments) -> one tensor; None: the op draws nothing
+    change: Callable[..., tf.Tensor] | None = None
+    passes: int = 1  # about how often it reads and writes the image when it runs by itself
 
     @traced_as_is
     def __call__(self, image: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
@@ -85,6 +90,37 @@ def _factory(function: Callable, given: int, make: Callable[[str, dict], Op]) ->
 def op(function: Callable[..., tf.Tensor]) -> Callable[..., Op]:
     """Makes `function(image, ...)` a factory of ops."""
     return _factory(function, 1, lambda name, arguments: Op(name, function, arguments))
+
+
+def pixel_op(function: Callable[..., tf.Tensor]) -> Callable[..., Op]:
+    """Makes `function(image, ...)`, plain arithmetic on pixels, a factory of ops that can be fused."""
+
+    def change(image: tf.Tensor, _: None, **arguments: Any) -> tf.Tensor:
+        return function(image, **arguments)
+
+    return _factory(function, 1, lambda name, arguments: Op(name, function, arguments, change=change))
+
+
+def random_pixel_op(
+    draw: Callable[..., tf.Tensor],
+    change: Callable[..., tf.Tensor],
+    passes: int,
+    where: Callable[[Mapping[str, Any]], bool] = lambda arguments: True,
+) -> Callable[[Callable[..., tf.Tensor]], Callable[..., Op]]:
+    """Makes `function(image, seed, ...)` a factory of random ops that can be fused, see `Op.draw` and `Op.change`.
+
+    `function` does the same as the two, by the kernels that are fastest one by one, in about as many `passes` over the
+    image. `where(arguments)` tells with which arguments it can be fused.
+    """
+
+    def decorate(function: Callable[..., tf.Tensor]) -> Callable[..., Op]:
+        def make(name: str, arguments: dict[str, Any]) -> Op:
+            parts = (draw, change) if where(arguments) else (None, None)
+            return Op(name, function, arguments, True, None, *parts, passes)
+
+        return _factory(function, 2, make)
+
+    return decorate
 
 
 def random_op(function: Callable[..., tf.Tensor]) -> Callable[..., Op]:
@@ -138,6 +174,18 @@ def if_colour(
     rgb = tf.gather(image, tf.minimum(tf.range(3), channels - 1), axis=-1)
     rgb.set_shape([*image.shape[:-1], 3])
     return tf.where(channels == 3, function(rgb), otherwise(rgb[..., :1]))[..., :channels]
+
+
+def weighted_sum(image: tf.Tensor, weights: Sequence[float]) -> tf.Tensor:
+    """Returns float32 [h, w, 1] of a float image [h, w, 3].
+
+    As `tf.image.rgb_to_grayscale`, without its transposition: graphs move that to the image's bytes, about which
+    TensorFlow complains on standard error.
+    """
+    flat = tf.linalg.matmul(tf.reshape(image, [-1, 3]), tf.constant(weights, tf.float32, [3, 1]))
+    gray = tf.reshape(flat, tf.concat([tf.shape(image)[:-1], [1]], 0))
+    gray.set_shape([*image.shape[:-1], 1])
+    return gray
 
 
 def fresh_seed() -> tf.Tensor:

@@ -7,8 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from preprocessing import recipes
-from preprocessing.core import Op, byte_range, cut_window, op_seeds, run, traced_as_is
+from preprocessing import augmented, core, fused, recipes
+from preprocessing.augmentation import Augmentation
+from preprocessing.colour_ops import LUMA
+from preprocessing.core import Op, byte_range, cut_window, op_seeds, traced_as_is, weighted_sum
 
 # A JPEG's colour is stored at half resolution and smoothed as it is scaled up, so a pixel at the rim of a decoded
 # window needs the one beside it to come out as it does in the whole image.
@@ -55,7 +57,7 @@ def _decodes_to_gray(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _to_gray(image: tf.Tensor) -> tf.Tensor:
-    gray = tf.image.rgb_to_grayscale(tf.cast(image, tf.float32))
+    gray = weighted_sum(tf.cast(image, tf.float32), LUMA)
     return tf.cast(tf.round(gray), tf.uint8)
 
 
@@ -105,19 +107,23 @@ def preprocess_encoded(
     is_training: bool = False,
     channels: int = 3,
     seed: tf.Tensor | None = None,
+    augmentation: Augmentation | None = None,
+    fuse: bool = False,
     **options: Any,
 ) -> tf.Tensor:
     """Decodes and preprocesses one image: the same as `decode` and then the recipe, with less decoding.
 
     Args:
-      encoded: scalar string, see `decode`.
+      encoded: scalar string, see `decode`; or what `decode` made of it, uint8 [h, w, channels].
       name: a recipe or one of Slim's network names.
       height: output height in pixels.
       width: output width in pixels.
       is_training: True for the random training chain.
       channels: 1 or 3, of the decoded image.
       seed: int [2] that decides every random draw; None draws afresh.
-      **options: the recipe's own, and `extra_ops` (`Recipe.ops`).
+      augmentation: what training does instead of the recipe's own random steps; None leaves them.
+      fuse: compile what can be (`preprocessing.fused`): faster, and equal up to float32's rounding.
+      **options: the recipe's own, and without `augmentation` also `extra_ops` (`Recipe.ops`).
 
     Returns:
       float32 [height, width, channels] in the recipe's range.
@@ -126,8 +132,15 @@ def preprocess_encoded(
       tf.errors.InvalidArgumentError: the bytes cannot be decoded; the message is TensorFlow's.
     """
     recipe = recipes.get(name)
-    ops = recipe.ops(height, width, is_training, **options)
+    if is_training and augmentation is not None:
+        ops = augmented.chain(recipe, augmentation, height, width, **options)
+    else:
+        ops = recipe.ops(height, width, is_training, **options)
     seeds = op_seeds(ops, seed)
+    run = fused.run if fuse else core.run
+    encoded = tf.convert_to_tensor(encoded)
+    if encoded.dtype == tf.uint8:
+        return run(ops, tf.ensure_shape(encoded, [None, None, channels]), seeds)
     if ops[0].find_window is None:
         return run(ops, byte_range(decode(encoded, channels), recipe.unit_floats), seeds)
     return run(ops[1:], decode_window(encoded, channels, ops[0], seeds[0]), seeds[1:])

@@ -5,11 +5,12 @@ antialiasing. Published weights were trained and evaluated that way; `tf.image.r
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from common.errors import UserError
-from preprocessing.core import as_float, if_colour, op, random_op, shape_of, window_op
+from preprocessing.core import as_float, if_colour, op, pixel_op, random_op, random_pixel_op, shape_of, window_op
 
 WHOLE_IMAGE = ((0.0, 0.0, 1.0, 1.0),)
 _RESIZE_KERNELS: dict[str, Callable[..., tf.Tensor]] = {
@@ -120,7 +121,9 @@ def pad(image: tf.Tensor, padding: int) -> tf.Tensor:
 
 
 def _resize(image: tf.Tensor, size: tf.Tensor | tuple[int, int], method: str = "bilinear") -> tf.Tensor:
-    if method == "nearest":  # The one kernel that keeps the type it is given.
+    # As float where the kernel keeps the type it is given, and where it would convert each pixel once for every pixel
+    # that reads it.
+    if method in ("nearest", "bilinear"):
         image = as_float(image)
     options = {} if method == "area" else {"half_pixel_centers": False}
     return _RESIZE_KERNELS[method](images=image[tf.newaxis], size=size, align_corners=False, **options)[0]
@@ -163,11 +166,18 @@ def random_resize_smaller_side(image: tf.Tensor, seed: tf.Tensor, min_side: int,
     return _resize_smaller_side(image, side)
 
 
-@random_op
+def _draw_uniform(seed: tf.Tensor, **_: Any) -> tf.Tensor:
+    return tf.random.stateless_uniform([], seed)
+
+
+def _flip_fused(image: tf.Tensor, draw: tf.Tensor, probability: float) -> tf.Tensor:
+    return tf.where(draw < probability, tf.reverse(image, [1]), image)
+
+
+@random_pixel_op(_draw_uniform, _flip_fused, passes=1)
 def flip_left_right(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> tf.Tensor:
     """Mirrors the image with `probability`."""
-    flip = tf.random.stateless_uniform([], seed) < probability
-    flipped = tf.cond(flip, lambda: tf.reverse(image, [1]), lambda: image)
+    flipped = tf.cond(_draw_uniform(seed) < probability, lambda: tf.reverse(image, [1]), lambda: image)
     flipped.set_shape(image.shape)
     return flipped
 
@@ -175,13 +185,13 @@ def flip_left_right(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5)
 # Normalization: float 0..255 [..., h, w, c] -> a network's range.
 
 
-@op
+@pixel_op
 def scale_and_shift(image: tf.Tensor, scale: float, shift: float) -> tf.Tensor:
     """Returns `image * scale + shift`."""
     return as_float(image) * scale + shift
 
 
-@op
+@pixel_op
 def subtract_means(image: tf.Tensor, means: tuple[float, float, float]) -> tf.Tensor:
     """Subtracts one mean per channel; from a gray image the mean of the three, where Slim fails."""
     return if_colour(as_float(image), lambda rgb: rgb - list(means), lambda gray: gray - sum(means) / len(means))

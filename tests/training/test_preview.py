@@ -1,0 +1,102 @@
+"""The picture sheet of `--preview_augmentation`."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.errors import FlagError, UserError
+from preprocessing import recipes
+from training import loop, preview
+from training.config import TrainConfig
+
+
+@pytest.fixture
+def config(shapes, tmp_path):
+    return TrainConfig(
+        dataset_dir=str(shapes["target"]),
+        train_dir=str(tmp_path / "run"),
+        model_name="mobilenet_v1_025",
+        train_image_size=32,
+        preview_augmentation=str(tmp_path / "pictures" / "sheet.png"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "options"),
+    [
+        (None, {}),
+        ("strong", {}),
+        ("scale(0.5),mixup", {"model_name": "cifarnet", "use_grayscale": True}),
+        ("flip", {"model_name": "resnet_v1_50"}),
+    ],
+)
+def test_the_sheet_is_written_and_nothing_is_trained(config, augmentation, options):
+    config = dataclasses.replace(config, augmentation=augmentation, **options)
+    loop.train(config)
+    assert not os.path.exists(config.train_dir)
+    with Image.open(config.preview_augmentation) as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    cell = 160
+    assert pixels.shape[1] == 8 + 7 * (cell + 8)
+    assert pixels.shape[0] > 8 * cell
+    assert pixels.std() > 20
+    if augmentation is None:  # pictures in all cells, each draw another one
+        rows = pixels[-(cell + 18 + 8) : -(18 + 8)]
+        cells = [rows[:, 8 + k * (cell + 8) : 8 + k * (cell + 8) + cell] for k in range(7)]
+        assert all(one.std() > 5 for one in cells)
+        assert len({one.tobytes() for one in cells}) > 4
+
+
+def test_classes_take_turns(config, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        preview, "_sheet", lambda title, examples, *_: seen.extend(examples) or Image.new("RGB", (1, 1))
+    )
+    loop.train(config)
+    first = [int(example.classes.argmax()) for example in seen]
+    assert len(seen) == 8
+    assert first[: len(set(first))] == sorted(set(first))
+    assert len(set(first)) > 1
+
+
+@pytest.mark.parametrize("name", ["inception", "lenet", "vgg"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_come_back_from_the_recipes_range(name, channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 6, channels)).astype(np.uint8)
+    normalize = recipes.get(name).normalize
+    normalized = np.stack([normalize(image.astype(np.float32)) for image in pixels])
+    np.testing.assert_array_equal(preview.displayable(normalized, normalize), pixels)
+
+
+def test_standardized_images_are_shown_around_medium_gray():
+    normalize = recipes.get("cifarnet").normalize
+    shown = preview.displayable(np.array([-3.0, 0.0, 1.0]).reshape(1, 1, 3, 1), normalize)
+    assert shown.ravel().tolist() == [0, 128, 182]
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ([0, 1, 0], "rose"),
+        ([0, 0, 0], "(none of the classes)"),
+        ([0.29, 0.71, 0.001], "rose 0.71, daisy 0.29"),
+        ([1, 1, 0], "daisy, rose"),
+        ([1, 0.4, 0], "daisy 1.00, rose 0.40"),
+    ],
+)
+def test_captions(shares, expected):
+    assert preview.caption(np.array(shares), ("daisy", "rose", "tulip")) == expected
+
+
+def test_what_cannot_be_written_is_one_line(config, tmp_path):
+    (tmp_path / "file").touch()
+    path = str(tmp_path / "file" / "sheet.png")
+    with pytest.raises(
+        UserError, match=r"^--preview_augmentation=.*sheet.png cannot be written: Not a directory$|exists"
+    ):
+        loop.train(dataclasses.replace(config, preview_augmentation=path))
+    with pytest.raises(FlagError, match=r"--preview_augmentation=sheet\.jpg must be the name of a \.png file"):
+        dataclasses.replace(config, preview_augmentation="sheet.jpg")
