@@ -19,7 +19,7 @@ class Classifier(tf.Module):
     `float_images`: `images`, float32 [N, H, W, C] in [0, 1], cropped and resized to the network's input by the caller.
 
     Both answer with the `top_k` best classes, best first: `probabilities` float32 [N, k], `class_indices` int64 [N, k],
-    `class_names` string [N, k].
+    `class_names` string [N, k]. Where an image may have several classes, each probability stands for itself.
 
     Args:
         model: a restored network and what it is.
@@ -76,8 +76,12 @@ class Classifier(tf.Module):
         recipe = recipes.get(self._info.preprocessing_name)
         return recipe.normalize(images * 255.0)
 
+    def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
+        """Logits [N, K] -> probabilities of the classes: one of them is there, or each by itself may be."""
+        return tf.sigmoid(logits) if self._info.multi_label else tf.nn.softmax(logits)
+
     def _answer(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        best = tf.math.top_k(tf.nn.softmax(self._logits(images)), self._top_k)
+        best = tf.math.top_k(self.probabilities(self._logits(images)), self._top_k)
         return {
             "probabilities": best.values,
             "class_indices": tf.cast(best.indices, tf.int64),

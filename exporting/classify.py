@@ -1,5 +1,6 @@
 """Classifying image files with an export, and nothing but the export."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from common.errors import UserError, tensorflow_reason
 from exporting.config import ClassifyConfig
 from exporting.saved_model import versions
 
+_LIKELY = 0.5
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
@@ -25,11 +27,12 @@ def classify(config: ClassifyConfig, paths: Sequence[str]) -> None:
         raise UserError("no images named: give image files or folders of images after the flags")
     signature = load(config.saved_model)
     width = max(len(path) for path in files)
+    as_text = _several_as_text if signature._multi_label else _as_text
     failed = 0
     for k in range(0, len(files), config.batch_size):
         for path, answer in _answers(signature, files[k : k + config.batch_size]):
             failed += isinstance(answer, str)
-            print(_as_json(path, answer, config) if config.json else _as_text(path, answer, config, width))
+            print(_as_json(path, answer, config) if config.json else as_text(path, answer, config, width))
     if failed:
         raise UserError(f"{failed} of {len(files)} files could not be classified")
 
@@ -49,7 +52,17 @@ def load(path: str) -> Any:
     if signature is None or "image_bytes" not in signature.structured_input_signature[1]:
         raise UserError(f"{path} does not take `image_bytes`: it was not written by export_saved_model.py")
     signature._keep = loaded  # the signature alone does not keep the variables alive
+    signature._multi_label = _is_multi_label(path)
     return signature
+
+
+def _is_multi_label(path: str) -> bool:
+    """Whether the export says that an image may have several classes."""
+    try:
+        with open(os.path.join(path, "assets.extra", "export.json"), encoding="utf-8") as file:
+            return bool(json.load(file)["model"].get("multi_label"))
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _image_files(paths: Sequence[str]) -> Iterator[str]:
@@ -98,6 +111,16 @@ def _as_text(path: str, answer: dict[str, list] | str, config: ClassifyConfig, w
     best = zip(answer["class_names"], answer["probabilities"], strict=True)
     shown = [f"{name.decode()} {probability:.3f}" for name, probability in list(best)[: config.top_k]]
     return f"{path:<{width}}  {'  '.join(shown)}"
+
+
+def _several_as_text(path: str, answer: dict[str, list] | str, config: ClassifyConfig, width: int) -> str:
+    """All classes that are likelier there than not; where there is none, what comes nearest."""
+    if isinstance(answer, str):
+        return _as_text(path, answer, config, width)
+    likely = sum(probability >= _LIKELY for probability in answer["probabilities"])
+    if likely:
+        return _as_text(path, answer, dataclasses.replace(config, top_k=likely), width)
+    return f"{_as_text(path, answer, config, width)}  (none of {_LIKELY} or more)"
 
 
 def _as_json(path: str, answer: dict[str, list] | str, config: ClassifyConfig) -> str:

@@ -21,6 +21,9 @@ class ExportConfig:
     image_size: int | None = option(None, "Side of the input in pixels; default: the run's.", minimum=1)
     use_grayscale: bool = option(False, "The network takes gray images.")
     network_module: str | None = option(None, "Python file that registers networks of your own.")
+    multi_label: bool = option(
+        False, "An image may have several classes, or none; needed only where there is no run.json that says so."
+    )
     labels_file: str | None = option(
         None,
         "Class names, one a line in the order of the logits (or Slim's labels.txt); default: the run's, or ImageNet's "
@@ -42,7 +45,9 @@ class ClassifyConfig:
     """What `classify_images.py` does."""
 
     saved_model: str | None = option(None, "Export folder (its newest version) or one version of it. Required.")
-    top_k: int = option(5, "Classes shown for each image, best first.", minimum=1)
+    top_k: int = option(
+        5, "Classes shown for each image, best first; where it may have several, those of at least 0.5.", minimum=1
+    )
     json: bool = option(False, "Print one JSON object a line instead of a table.")
     batch_size: int = option(16, "Images per call.", minimum=1)
 

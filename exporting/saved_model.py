@@ -86,7 +86,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _said_of_model(config: ExportConfig) -> dict[str, Any]:
-    names = ("model_name", "preprocessing_name", "image_size", "network_module")
+    names = ("model_name", "preprocessing_name", "image_size", "network_module", "multi_label")
     said = {name: getattr(config, name) for name in names if getattr(config, name)}
     if config.use_grayscale:
         said["channels"] = 1
@@ -121,7 +121,7 @@ def check(saved: str, model: LoadedModel, classifier: Classifier, encoded: list[
     }
     differences = []
     for name, (answer, network_input) in answers.items():
-        expected = tf.nn.softmax(logits(network_input)).numpy()
+        expected = classifier.probabilities(logits(network_input)).numpy()
         indices = answer["class_indices"].numpy()
         got = answer["probabilities"].numpy()
         differences.append(float(np.max(np.abs(got - np.take_along_axis(expected, indices, axis=1)))))

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from nets.network import Network
-from training.losses import softmax_cross_entropy
+from training.losses import sigmoid_cross_entropy, softmax_cross_entropy
 
 RECOMPUTE_IMAGES = 1024
 # How much worse the averages may do than batch statistics before it is worth a warning. Batch statistics see the other
@@ -63,8 +63,9 @@ class Agreement:
 class BatchNormAverages:
     """One of the remedies above, applied to a network."""
 
-    def __init__(self, mode: str, network: Network):
+    def __init__(self, mode: str, network: Network, multi_label: bool = False):
         self.mode = mode
+        self._multi_label = multi_label
         self._network = network
         self.is_trained = mode != "frozen" and bool(network.moving_statistics_names())
         self.is_recomputed = mode == "recomputed" and self.is_trained
@@ -122,7 +123,15 @@ class BatchNormAverages:
         sums = []
         for batch_statistics in (True, False):
             logits, _ = self._network(images, batch_statistics=batch_statistics)
-            correct = tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
-            losses = softmax_cross_entropy(logits, labels)
+            correct, losses = self._score(logits, labels)
             sums.append([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(correct, tf.float32))])
         return tf.convert_to_tensor(sums)
+
+    def _score(self, logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Whether each example is right (with several classes: the share of its classes that are), and its loss."""
+        if self._multi_label:
+            right = tf.cast(tf.equal(logits > 0, labels > 0.5), tf.float32)
+            return tf.reduce_mean(right, axis=1), sigmoid_cross_entropy(logits, labels)
+        classes = tf.argmax(labels, axis=1, output_type=tf.int32) if labels.dtype.is_floating else labels
+        correct = tf.argmax(logits, axis=1, output_type=classes.dtype) == classes
+        return correct, softmax_cross_entropy(logits, labels)

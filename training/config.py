@@ -8,11 +8,14 @@ import dataclasses
 
 from common.config import option
 from common.errors import FlagError
+from preprocessing import augmentation as augmentation_lib
 
 OPTIMIZERS = ("adadelta", "adagrad", "adam", "ftrl", "momentum", "sgd", "rmsprop")
 DECAY_TYPES = ("fixed", "exponential", "polynomial")
 BATCH_NORM_MODES = ("fitted", "recomputed", "frozen", "slim")
 PRECISIONS = ("float32", "bfloat16")
+CACHES = ("none", "memory", "disk")
+CACHE_KINDS = ("encoded", "decoded")
 
 # Flags of the original that this version does not carry out, with the value that means "off".
 _NOT_YET = {
@@ -36,6 +39,9 @@ class TrainConfig:
     dataset_dir: str | None = option(None, "Folder with the TFRecords. Required.", slim=True)
     dataset_name: str = option("imagenet", "Data set, where the folder does not say itself what it holds.", slim=True)
     dataset_split_name: str = option("train", "Split to train on.", slim=True)
+    fold: int | None = option(
+        None, "Fold held out, of a data set in folds: `train` is all others, `validation` is it.", minimum=0
+    )
     labels_offset: int = option(
         0, "Subtracted from labels and class count: 1 drops the background class (VGG, ResNet v1).", slim=True
     )
@@ -43,6 +49,42 @@ class TrainConfig:
     num_readers: int = option(4, "TFRecord shards read in parallel.", minimum=1, slim=True)
     num_preprocessing_threads: int = option(4, "Images decoded and preprocessed in parallel.", minimum=1, slim=True)
     batch_size: int = option(32, "Images per step.", minimum=1, slim=True)
+    file_pattern: str | None = option(
+        None, "Names of the TFRecord files below --dataset_dir, with %s for the split and *, ? and [abc] as in a shell."
+    )
+    cache: str = option("none", "Where images are kept once they are read; see docs/input_pipeline.md.", choices=CACHES)
+    cache_images: str = option("encoded", "What is kept: files' bytes, or pixels (more room).", choices=CACHE_KINDS)
+    cache_dir: str | None = option(None, "Folder of --cache=disk; default: `cache` in --train_dir.")
+    deterministic: bool = option(
+        True, "Whether a run can be repeated; false takes images as they arrive (slow or uneven file systems)."
+    )
+    max_corrupt_records: int = option(
+        10, "Records that cannot be read or decoded and are skipped, each told; one more ends the run.", minimum=0
+    )
+
+    # Augmentation.
+    augmentation: str | None = option(
+        None,
+        "What is done to training images in place of the recipe's own random steps, such as "
+        "`scale(0.3,1),flip,rotate(15),colour(0.4),mixup(0.2)`, or a preset: light, medium, strong, trivial; `none`: "
+        "as in evaluation. See docs/augmentation.md. Default: the recipe's own.",
+    )
+    preview_augmentation: str | None = option(
+        None, "Write a PNG of training images as the network will see them to this path, and end."
+    )
+
+    # Classes of unequal size.
+    class_balance: float = option(
+        0.0,
+        "How evenly classes are drawn: 0 as in the data, 1 all equally often; between, as count ** (1 - balance).",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    class_weights: str | None = option(
+        None,
+        "Weights of the classes in the loss: `balanced`, numbers between commas in the order of the classes, or a file "
+        "of lines CLASS: WEIGHT.",
+    )
 
     # Network.
     model_name: str = option("inception_v3", "Network to train.", slim=True)
@@ -137,12 +179,33 @@ class TrainConfig:
 
     def __post_init__(self):
         require_dataset_dir(self.dataset_dir)
+        self._check_augmentation()
+        if self.cache == "none" and self.cache_images != "encoded":
+            raise FlagError("--cache_images says what to keep, --cache=none keeps nothing; add --cache=memory or disk")
+        if self.cache != "disk" and self.cache_dir:
+            raise FlagError("--cache_dir is the folder of --cache=disk; add that, or leave the folder out")
         for name, off in _NOT_YET.items():
             if getattr(self, name) != off:
                 raise FlagError(
                     f"--{name}={getattr(self, name)}: distribution and quantization are not supported yet; "
                     f"leave the flag out (its value then is {off!r})"
                 )
+
+    def _check_augmentation(self) -> None:
+        augmentation = self.parsed_augmentation()
+        if augmentation and augmentation.stage("batch") and self.batch_size < 2:
+            raise FlagError("mixup and cutmix in --augmentation mix the images of a batch: use --batch_size=2 or more")
+        if self.preview_augmentation and not self.preview_augmentation.lower().endswith(".png"):
+            raise FlagError(f"--preview_augmentation={self.preview_augmentation} must be the name of a .png file")
+
+    def parsed_augmentation(self) -> augmentation_lib.Augmentation | None:
+        """What `augmentation` asks for; None: the recipe's own random steps."""
+        if not self.augmentation:
+            return None
+        try:
+            return augmentation_lib.parse(self.augmentation)
+        except ValueError as error:
+            raise FlagError(f"--augmentation={self.augmentation!r}, {error}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +224,9 @@ class EvalConfig:
     dataset_split_name: str = option(
         "test", "Split to evaluate; where it is not given and there is no `test`, `validation`.", slim=True
     )
+    fold: int | None = option(
+        None, "Fold that is `validation`, of a data set in folds; default: the one the run held out.", minimum=0
+    )
     labels_offset: int = option(0, "Subtracted from labels and class count.", slim=True)
     model_name: str = option("inception_v3", "Network.", slim=True)
     preprocessing_name: str | None = option(None, "Preprocessing recipe; default: the network's.", slim=True)
@@ -172,6 +238,15 @@ class EvalConfig:
         None, "Evaluate this many batches only; default, and 0: all.", minimum=0, slim=True
     )
     num_preprocessing_threads: int = option(4, "Images decoded in parallel.", minimum=1, slim=True)
+    file_pattern: str | None = option(
+        None, "Names of the TFRecord files below --dataset_dir, with %s for the split and *, ? and [abc] as in a shell."
+    )
+    max_corrupt_records: int = option(
+        0,
+        "Records that cannot be read or decoded and are left out, each told and counted in metrics.json; one more ends "
+        "the evaluation.",
+        minimum=0,
+    )
     moving_average_decay: float | None = option(
         None, "Any value but 0: use the averages that training kept. Default: where the checkpoint has them.", slim=True
     )

@@ -8,60 +8,21 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from common.errors import FlagError, UserError
 from common.files import write_json
-from datasets import dataset_factory, input_pipeline
-from common import tables
+from datasets import dataset_factory, filesystem, folds, input_pipeline, skipping, splits
 from reporting.summaries import write_scalars
 from training import inputs, models
 from training.config import EvalConfig, require_dataset_dir
-from training.losses import softmax_cross_entropy
-from training.metrics import ClassificationMetrics
+from training.evaluation import Evaluation, report
+from training.losses import sigmoid_cross_entropy, softmax_cross_entropy
+from training.metrics import ClassificationMetrics, MultiLabelMetrics
 from training.runs import ModelInfo
 
 METRICS_FILE = "metrics.json"
-_CLASSES_SHOWN = 40  # a longer per-class table is left to metrics.json
-_CONFUSION_SHOWN = 12
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """An evaluation's result and what it was of."""
-
-    metrics: ClassificationMetrics
-    labels: tuple[str, ...]
-    checkpoint: str
-    step: int
-    split: str
-    dataset_dir: str
-    uses_averages: bool
-    is_partial: bool  # --max_num_batches left examples out
-    seconds: float
-
-    def as_json(self) -> dict[str, Any]:
-        """The content of metrics.json."""
-        metrics = self.metrics
-        return {
-            "Accuracy": metrics.accuracy,
-            "Recall_5": metrics.recall_5,
-            "loss": metrics.loss,
-            "examples": metrics.count,
-            "examples_with_other_labels": metrics.outside,
-            "is_partial": self.is_partial,
-            "checkpoint": self.checkpoint,
-            "step": self.step,
-            "uses_moving_averages": self.uses_averages,
-            "dataset_dir": self.dataset_dir,
-            "split": self.split,
-            "per_class": [{"name": name, **row} for name, row in zip(self.labels, metrics.per_class(), strict=True)],
-            "confusion_matrix": metrics.confusion.tolist(),
-            "confusion_matrix_axes": "rows: true class, columns: predicted class",
-            "seconds": round(self.seconds, 2),
-        }
 
 
 def evaluate(config: EvalConfig, given: frozenset[str] = frozenset()) -> Evaluation:
@@ -77,6 +38,7 @@ def evaluate(config: EvalConfig, given: frozenset[str] = frozenset()) -> Evaluat
     models.check_is_float_image_network(model.network)
     dataset = _open_dataset(config, given, model.run)
     offset = config.labels_offset if "labels_offset" in given or not model.run else model.info.labels_offset
+    model = _check_kind_of_labels(dataset, model)
     _check_classes(dataset, model, offset)
     logging.info(
         "Evaluating %s (step %d%s) on %d images of split %r in %s",
@@ -90,8 +52,7 @@ def evaluate(config: EvalConfig, given: frozenset[str] = frozenset()) -> Evaluat
     folder = _make_eval_dir(config, given, model, dataset.split)  # before the work: it may not be possible
     result = _evaluate(config, model, dataset, offset)
     write_json(os.path.join(folder, METRICS_FILE), result.as_json())
-    scalars = {"Accuracy": result.metrics.accuracy, "Recall_5": result.metrics.recall_5, "loss": result.metrics.loss}
-    write_scalars(folder, model.step, {f"eval/{name}": value for name, value in scalars.items()})
+    write_scalars(folder, model.step, {f"eval/{name}": value for name, value in result.metrics.headline().items()})
     logging.info("%s", report(result))
     logging.info("Written: %s", os.path.join(folder, METRICS_FILE))
     return result
@@ -117,11 +78,31 @@ def _open_dataset(config: EvalConfig, given: frozenset[str], run: Mapping[str, A
     name = config.dataset_name if "dataset_name" in given else None
     if run and not config.dataset_dir:
         name = name or run["dataset"]["name"]
-    split = config.dataset_split_name
-    if "dataset_split_name" not in given:
+    split, fold = config.dataset_split_name, config.fold
+    if run and fold is None and filesystem.absolute(dataset_dir) == run["dataset"]["dir"]:
+        fold = run["dataset"].get("fold")
+    pattern = config.file_pattern
+    if run and not config.dataset_dir:
+        pattern = pattern or run.get("flags", {}).get("file_pattern")
+    if "dataset_split_name" not in given and not pattern:
         available = dataset_factory.splits(dataset_dir)
         split = next((s for s in ("test", "validation", "val") if s in available), split)
-    return dataset_factory.get_dataset(name, split, dataset_dir)
+    if run and split == splits.VALIDATION:
+        folds.check_trained_elsewhere(run, dataset_dir, fold, config.checkpoint_path)
+    return dataset_factory.get_dataset(name, split, dataset_dir, pattern, fold=fold)
+
+
+def _check_kind_of_labels(dataset: Any, model: models.LoadedModel) -> models.LoadedModel:
+    """Returns the model, of which the data set says how many classes an image has, where no run does."""
+    if model.run is None:
+        return dataclasses.replace(model, info=dataclasses.replace(model.info, multi_label=dataset.multi_label))
+    if model.info.multi_label != dataset.multi_label:
+        kinds = {True: "several classes", False: "one class"}
+        raise UserError(
+            f"{model.checkpoint} was trained on images of {kinds[model.info.multi_label]} each, those of "
+            f"{dataset.name} have {kinds[dataset.multi_label]}; name another --dataset_dir"
+        )
+    return model
 
 
 def _check_classes(dataset: Any, model: models.LoadedModel, offset: int) -> None:
@@ -169,23 +150,29 @@ def _make_eval_dir(config: EvalConfig, given: frozenset[str], model: models.Load
 def _evaluate(config: EvalConfig, model: models.LoadedModel, dataset: Any, offset: int) -> Evaluation:
     info = model.info
     preprocess = inputs.preprocess_fn(info.preprocessing_name, info.image_size, info.channels, is_training=False)
-    batches = input_pipeline.eval_batches(
-        dataset,
-        preprocess,
-        batch_size=config.batch_size,
-        labels_offset=offset,
-        num_threads=config.num_preprocessing_threads,
-    )
-    total = math.ceil(dataset.num_samples / config.batch_size)
-    if config.max_num_batches:
-        total = min(total, config.max_num_batches)
-    score = _score_fn(model.network)
-    metrics = ClassificationMetrics.empty(info.num_classes)
+
+    def make(step: int, tolerant: bool) -> tf.data.Dataset:
+        return input_pipeline.eval_batches(
+            dataset,
+            preprocess,
+            batch_size=config.batch_size,
+            start_step=step,
+            labels_offset=offset,
+            num_threads=config.num_preprocessing_threads,
+            tolerant=tolerant,
+        ).take(total - step)
+
+    unreadable = skipping.Unreadable(dataset, preprocess, config.max_corrupt_records)
+    all_batches = math.ceil(dataset.num_samples / config.batch_size)
+    total = min(all_batches, config.max_num_batches or all_batches)
+    kind = MultiLabelMetrics if info.multi_label else ClassificationMetrics
+    metrics, score = kind.empty(info.num_classes), _score_fn(model.network, info.multi_label)
     began = time.monotonic()
-    for i, batch in enumerate(inputs.readable(batches.take(total), dataset.name), 1):
-        scores = score(batch["image"], batch["label"])
+    for i, batch in enumerate(skipping.Batches(make, unreadable), 1):
+        labels = batch[info.labels_key]
+        scores = score(batch["image"], labels)
         real = batch["mask"].numpy()
-        metrics.add(batch["label"].numpy()[real], *(value.numpy()[real] for value in scores))
+        metrics.add(labels.numpy()[real], *(value.numpy()[real] for value in scores))
         if total < 20 or i % (total // 10) == 0 or i == total:
             logging.info("Evaluation [%d/%d]", i, total)
     labels = info.labels or tuple(
@@ -197,21 +184,28 @@ def _evaluate(config: EvalConfig, model: models.LoadedModel, dataset: Any, offse
         checkpoint=model.checkpoint,
         step=model.step,
         split=dataset.split,
-        dataset_dir=os.path.abspath(os.path.dirname(dataset.files[0])),
+        dataset_dir=filesystem.absolute(os.path.dirname(dataset.files[0])),
         uses_averages=model.uses_averages,
-        is_partial=metrics.count < dataset.num_samples,
+        is_partial=total < all_batches,
         seconds=time.monotonic() - began,
+        corrupt_records=tuple(unreadable.told),
     )
 
 
-def _score_fn(network: Any) -> Any:
-    """Returns (images, labels) -> (predictions [N], in top 5 [N] bool, losses [N]) as a compiled function."""
+def _score_fn(network: Any, multi_label: bool) -> Any:
+    """Returns a compiled function of images and labels.
+
+    Its results are predictions int64 [N], in top 5 bool [N] and losses float32 [N]; for several classes scores float32
+    [N, K] and losses.
+    """
 
     @tf.function(autograph=False)
-    def score(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def score(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         logits, _ = network(images)
         if logits.shape.rank != 2:
             raise FlagError(f"the network's logits are {logits.shape}, expected [batch, classes]")
+        if multi_label:
+            return tf.sigmoid(tf.cast(logits, tf.float32)), sigmoid_cross_entropy(logits, labels)
         return (
             tf.argmax(logits, axis=1),
             tf.math.in_top_k(tf.maximum(labels, 0), logits, min(5, logits.shape[1])) & (labels >= 0),
@@ -219,37 +213,3 @@ def _score_fn(network: Any) -> Any:
         )
 
     return score
-
-
-def report(result: Evaluation) -> str:
-    """The evaluation as people read it in a terminal."""
-    metrics = result.metrics
-    lines = [
-        f"eval/Accuracy[{metrics.accuracy:.4f}]",
-        f"eval/Recall_5[{metrics.recall_5:.4f}]"
-        + ("  (5 classes or fewer: always 1)" if len(result.labels) <= 5 else ""),
-        f"eval/loss[{metrics.loss:.4f}]",
-        f"{metrics.count} images in {result.seconds:.1f} s"
-        + (" (a part of the split: --max_num_batches)" if result.is_partial else ", each counted once"),
-    ]
-    if metrics.outside:
-        lines.append(f"{metrics.outside} images have a label that the network has no class for; they count as wrong")
-    if len(result.labels) <= _CLASSES_SHOWN:
-        lines += ["", _per_class_table(result)]
-    if len(result.labels) <= _CONFUSION_SHOWN:
-        lines += ["", _confusion_table(result)]
-    return "\n".join(lines)
-
-
-def _per_class_table(result: Evaluation) -> str:
-    rows = [
-        [name, row["examples"], tables.percent(row["accuracy"]), tables.percent(row["precision"])]
-        for name, row in zip(result.labels, result.metrics.per_class(), strict=True)
-    ]
-    return tables.table(["class", "images", "accuracy", "precision"], rows)
-
-
-def _confusion_table(result: Evaluation) -> str:
-    confusion = np.asarray(result.metrics.confusion)
-    rows = [[name, *confusion[k]] for k, name in enumerate(result.labels)]
-    return tables.table(["true \\ predicted", *result.labels], rows)

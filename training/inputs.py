@@ -1,35 +1,32 @@
 """Joins data sets and preprocessing: files in, batches of images and labels out."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from common.errors import UserError, tensorflow_reason
 from preprocessing import encoded as encoded_lib
+from preprocessing.augmentation import Augmentation
 
 
 def preprocess_fn(
-    recipe: str, image_size: int, channels: int, is_training: bool
+    recipe: str, image_size: int, channels: int, is_training: bool, augmentation: Augmentation | None = None
 ) -> Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]:
-    """Returns the map of the input pipeline: (encoded image, seed) -> float32 [image_size, image_size, channels]."""
+    """Returns the map of the input pipeline: (image, seed) -> float32 [image_size, image_size, channels].
+
+    The image is encoded (scalar string), or decoded by `decode_fn` (uint8 [height, width, channels]). `augmentation`
+    takes the place of the recipe's own random steps in training.
+    """
 
     # Without AutoGraph: nothing here branches on tensors in Python, and converting the source costs start-up time.
     @tf.autograph.experimental.do_not_convert
     def preprocess(encoded: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         return encoded_lib.preprocess_encoded(
-            encoded, recipe, image_size, image_size, is_training=is_training, channels=channels, seed=seed
+            encoded, recipe, image_size, image_size, is_training, channels, seed, augmentation, fuse=is_training
         )
 
     return preprocess
 
 
-def readable(batches: Iterable[dict[str, Any]], source: str) -> Iterator[dict[str, Any]]:
-    """Yields the batches; a record of `source` that cannot be read or decoded is told as the user's to mend."""
-    try:
-        yield from batches
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
-        raise UserError(
-            f"a record in {source} cannot be read or decoded: convert the data again. "
-            f"TensorFlow says: {tensorflow_reason(error)}"
-        ) from None
+def decode_fn(channels: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns what a cache of decoded images keeps: encoded image -> uint8 [height, width, channels]."""
+    return lambda encoded: encoded_lib.decode(encoded, channels)

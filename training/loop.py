@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import math
 import os
 import signal
@@ -14,16 +15,18 @@ from absl import logging
 
 from checkpoints import writer
 from common.errors import UserError
-from datasets import dataset_factory, input_pipeline
+from datasets import dataset_factory, filesystem
+from datasets.skipping import Batches
 from nets import registry
 from nets.network import Network
 from preprocessing import recipes
 from reporting.progress import Progress, duration
 from reporting.summaries import TrainSummaries
-from training import inputs, models, runs
+from training import models, preview, runs
 from training.averages import MovingAverages
 from training.batch_norm import RECOMPUTE_IMAGES, BatchNormAverages
 from training.config import TrainConfig
+from training.data import TrainData
 from training.optimizers import Optimizer
 from training.runs import ModelInfo
 from training.schedules import learning_rate
@@ -41,9 +44,16 @@ def train(config: TrainConfig, given: frozenset[str] = frozenset()) -> None:
         given: names of the flags that the user gave (a data set named by the user wins over what the folder says).
     """
     dataset = dataset_factory.get_dataset(
-        config.dataset_name if "dataset_name" in given else None, config.dataset_split_name, config.dataset_dir
+        config.dataset_name if "dataset_name" in given else None,
+        config.dataset_split_name,
+        config.dataset_dir,
+        config.file_pattern,
+        fold=config.fold,
     )
     info = _model_info(config, dataset)
+    if config.preview_augmentation:
+        preview.write(config, info, dataset)
+        return
     network = Network(
         info.model_name,
         info.num_classes,
@@ -61,9 +71,11 @@ def train(config: TrainConfig, given: frozenset[str] = frozenset()) -> None:
             "Nothing to do: the run is at step %d of --max_number_of_steps=%d", start.step, config.max_number_of_steps
         )
         return
-    batches = _train_batches(config, info, dataset, start.step, config.seed)
+    known = (runs.read(config.train_dir) or {}).get("corrupt_records", ()) if start.kind == "resumed" else ()
+    data = TrainData(config, info, dataset, known)
+    batches = data.batches(start.step, config.seed)
     # From here on images are read and decoded on other threads, while variables are made and the step is traced.
-    Trainer(config, given, dataset, info, network, start, iter(batches)).run()
+    Trainer(config, given, dataset, info, network, start, data, batches).run()
 
 
 def _model_info(config: TrainConfig, dataset: Any) -> ModelInfo:
@@ -90,24 +102,8 @@ def _model_info(config: TrainConfig, dataset: Any) -> ModelInfo:
         labels=labels,
         labels_offset=config.labels_offset,
         network_module=config.network_module and os.path.abspath(config.network_module),
+        multi_label=dataset.multi_label,
     )
-
-
-def _train_batches(config: TrainConfig, info: ModelInfo, dataset: Any, first_step: int, seed: int) -> tf.data.Dataset:
-    """The batches of a run from step `first_step` on."""
-    batches = input_pipeline.train_batches(
-        dataset,
-        inputs.preprocess_fn(info.preprocessing_name, info.image_size, info.channels, is_training=True),
-        batch_size=config.batch_size,
-        seed=seed,
-        start_step=first_step,
-        labels_offset=config.labels_offset,
-        num_readers=config.num_readers,
-        num_threads=config.num_preprocessing_threads,
-    )
-    options = tf.data.Options()
-    options.experimental_warm_start = True  # start at iter(), not when the first batch is asked for
-    return batches.with_options(options)
 
 
 class Trainer:
@@ -121,14 +117,15 @@ class Trainer:
         info: ModelInfo,
         network: Network,
         start: Start,
-        batches: Iterator[dict[str, tf.Tensor]],
+        data: TrainData,
+        batches: Batches,
     ):
-        self._batches = batches
+        self._data, self._batches = data, batches
         self.config, self.dataset, self.info, self.network, self.start = config, dataset, info, network, start
         network.initialize({name: start.values[name] for name in network.shapes if name in start.values})
         self.global_step = tf.Variable(start.step, dtype=tf.int64, trainable=False, name="global_step")
         self.optimizer = Optimizer(config, {name: network.variables_by_name[name] for name in network.trained_names})
-        self.batch_norm = BatchNormAverages(config.batch_norm, network)
+        self.batch_norm = BatchNormAverages(config.batch_norm, network, info.multi_label)
         self.averages = None
         if config.moving_average_decay:
             recomputed = network.moving_statistics_names() if self.batch_norm.is_recomputed else ()
@@ -160,14 +157,17 @@ class Trainer:
             learning_rate(config, self.dataset.num_samples),
             self.batch_norm,
             self.global_step,
+            self._data.class_weights,
+            self.info.multi_label,
         )
-        train_step.get_concrete_function(self._batches.element_spec["image"], self._batches.element_spec["label"])
+        spec = self._batches.element_spec
+        train_step.get_concrete_function(spec["image"], spec[self.info.labels_key])
         self._summaries = TrainSummaries(config.train_dir, self.network)
         save, summarise = _Every(config.save_interval_secs), _Every(config.save_summaries_secs)
         began, step, scalars = time.monotonic(), first, {}
         with _Signals(self), Progress(first, config.max_number_of_steps, config.batch_size) as progress:
-            for batch in inputs.readable(self._batches, config.dataset_dir):
-                images, labels = batch["image"], batch["label"]
+            for batch in self._batches:
+                images, labels = batch["image"], batch[self.info.labels_key]
                 scalars = train_step(images, labels)
                 step += 1
                 self._remember(images, labels)
@@ -267,15 +267,22 @@ class Trainer:
             keep=self.config.keep_checkpoints,
         )
         logging.info("Saved %s", prefix)
+        if self._data.unreadable.told:
+            self._run["corrupt_records"] = self._data.unreadable.told
+            runs.write(self.config.train_dir, self._run)
 
     def _recompute_averages(self) -> None:
+        config = self.config
         images = min(RECOMPUTE_IMAGES, self.dataset.num_samples)
-        batches = _train_batches(self.config, self.info, self.dataset, 0, self.config.seed + 1)
-        batches = batches.take(math.ceil(images / self.config.batch_size)).map(lambda batch: batch["image"])
-        count = self.batch_norm.recompute(batches)
+
+        def batches() -> Iterator[tf.Tensor]:
+            some = itertools.islice(self._data.batches(0, self.config.seed + 1), math.ceil(images / config.batch_size))
+            return (batch["image"] for batch in some)
+
+        count = self.batch_norm.recompute(batches())
         if self.averages is not None:  # statistics that go with the averaged weights
             with self.averages.in_place_of_variables():
-                self.batch_norm.recompute(batches)
+                self.batch_norm.recompute(batches())
         logging.info("Batch norm: averages recomputed from %d training batches", count)
 
     def _finish(self, step: int, scalars: Mapping[str, tf.Tensor], seconds: float) -> None:
@@ -329,6 +336,8 @@ class Trainer:
             f"{sum(sizes[name] for name in trained):,}",
             f"{sum(sizes[name] for name in self.network.trainable_names):,}",
         )
+        if self.config.augmentation:
+            logging.info("Augmentation: %s", self.config.parsed_augmentation())
         logging.info("Batch norm: %s", self.batch_norm.describe())
 
     def _describe(self, given: frozenset[str]) -> dict[str, Any]:
@@ -338,8 +347,9 @@ class Trainer:
             "model": vars(self.info),
             "dataset": {
                 "name": dataset.name,
-                "dir": os.path.abspath(self.config.dataset_dir),
+                "dir": filesystem.absolute(self.config.dataset_dir),
                 "split": self.config.dataset_split_name,
+                "fold": self.config.fold,
                 "num_samples": dataset.num_samples,
                 "num_classes": dataset.num_classes,
                 "fingerprint": dataset.fingerprint,
@@ -351,6 +361,8 @@ class Trainer:
             },
             "frozen": {"variables": len(self._frozen), "sha256_start": self._frozen_digest},
             "batch_norm": {"mode": self.config.batch_norm, "done": self.batch_norm.describe()},
+            "augmentation": str(self.config.parsed_augmentation() or "recipe"),
+            **({"corrupt_records": self._data.unreadable.told} if self._data.unreadable.told else {}),
             "flags": vars(self.config),
             "given_flags": sorted(given),
             "versions": runs.versions(),

@@ -28,6 +28,12 @@ class ModelInfo:
     labels: tuple[str, ...] | None  # name of each class, in the order of the logits
     labels_offset: int = 0
     network_module: str | None = None
+    multi_label: bool = False  # whether an image may have several classes, or none
+
+    @property
+    def labels_key(self) -> str:
+        """What batches call their labels."""
+        return "labels" if self.multi_label else "label"
 
 
 def versions() -> dict[str, str]:

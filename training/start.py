@@ -7,7 +7,9 @@ import tensorflow as tf
 from checkpoints import reader as reader_lib
 from checkpoints import restore, scopes, writer
 from common.errors import UserError
+from datasets import folds
 from nets.network import Network
+from training import runs
 from training.config import TrainConfig
 
 
@@ -33,6 +35,10 @@ class Start:
 def starting_point(config: TrainConfig, network: Network) -> Start:
     """Decides where the run starts and reads the values it starts with."""
     own = writer.latest(config.train_dir)
+    source = config.train_dir if own is not None else config.checkpoint_path
+    if source and config.fold is not None:
+        flag = "--train_dir" if own is not None else "--checkpoint_path"
+        folds.check_trained_elsewhere(runs.read(source), config.dataset_dir, config.fold, f"{flag}={source}")
     if own is not None:
         return _resume(config, network, own)
     if config.checkpoint_path:

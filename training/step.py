@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from nets.network import Network
+from preprocessing import batch_ops
 from training.averages import MovingAverages
 from training.batch_norm import BatchNormAverages
 from training.config import TrainConfig
@@ -23,8 +25,12 @@ def make_train_step(
     schedule: Schedule,
     batch_norm: BatchNormAverages,
     global_step: tf.Variable,
+    class_weights: np.ndarray | None = None,
+    multi_label: bool = False,
 ) -> Step:
-    """Returns the function (images [N, H, W, C], labels [N]) -> scalars by their TensorBoard tags.
+    """Returns the function (images [N, H, W, C], labels) -> scalars by their TensorBoard tags.
+
+    Labels, `class_weights` and `multi_label` are as in `losses.classification_losses`.
 
     It moves the trained variables, the batch-norm averages, the averages of variables and the global step. Everything
     random in it follows from the run's seed and the step, so a resumed run repeats it bit for bit.
@@ -34,15 +40,26 @@ def make_train_step(
     frozen = [name for name in network.shapes if name not in trained]
     frozen_regularization = float(network.regularization_loss(frozen)) if frozen else 0.0
 
+    augmentation = config.parsed_augmentation()
+    mixing = augmentation.stage("batch") if augmentation else ()
+
     @tf.function(autograph=False)
     def train_step(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         step = global_step.read_value()
+        images, labels = batch_ops.mix(mixing, images, labels, network.num_classes, tf.stack([config.seed, step]))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(list(trained.values()))
             logits, end_points = network(
                 images, training=True, seed=tf.stack([config.seed, step]), step=step, **batch_norm.call_options(step)
             )
-            losses = classification_losses(logits, end_points, labels, config.label_smoothing)
+            losses = classification_losses(
+                logits,
+                end_points,
+                labels,
+                config.label_smoothing,
+                class_weights=class_weights,
+                multi_label=multi_label,
+            )
             data_loss = tf.add_n(list(losses.values()))
             regularization = network.regularization_loss(trained) + frozen_regularization
             total = data_loss + regularization

@@ -77,6 +77,19 @@ def test_the_normalisation_of_float_images_is_the_recipes(export):
     np.testing.assert_allclose(encoded["probabilities"], expected, atol=1e-5)
 
 
+def test_classes_that_do_not_exclude_each_other_have_probabilities_of_their_own(export):
+    """--multi_label, for a checkpoint whose run does not say it."""
+    version = export(multi_label=True)
+    loaded = tf.saved_model.load(str(version))
+    variables = {name: value.numpy() for name, value in loaded.network_variables.items()}
+    image = np.random.default_rng(0).random((1, 4, 4, 3)).astype(np.float32)
+    logits = (image.reshape(1, -1) * 255 / 128.0 - 1) @ variables["Linear/logits/weights"]
+    expected = 1 / (1 + np.exp(-(logits + variables["Linear/logits/biases"])))
+    answer = loaded.signatures["float_images"](images=tf.constant(image))
+    np.testing.assert_allclose(answer["probabilities"], np.sort(expected)[:, ::-1], atol=1e-5)
+    assert json.loads((version / "assets.extra" / "export.json").read_text())["model"]["multi_label"] is True
+
+
 def test_labels_are_an_asset_and_go_where_the_folder_goes(exported, shapes, serve, picture, tmp_path):
     names = json.loads((shapes["source"] / "dataset.json").read_text())["class_names"]
     assert (exported / "1" / "assets" / "labels.txt").read_text().splitlines() == names

@@ -123,6 +123,7 @@ def test_metrics_json_says_what_was_evaluated(tiny, tmp_path):
     assert metrics == result.as_json()
     told = {
         "examples": 11,
+        "examples_skipped": 0,
         "examples_with_other_labels": 0,
         "is_partial": False,
         "checkpoint": tiny["checkpoint_path"],
@@ -250,6 +251,43 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(tiny, tmp_path,
     monkeypatch.setattr(evaluate, "_evaluate", None)
     with pytest.raises(UserError, match=r"file.* cannot be written .*--eval_dir"):
         run({**tiny, "eval_dir": str(tmp_path / "file" / "eval")})
+
+
+# -- corrupt records -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(tiny, pixels, tmp_path):
+    """The flags of an evaluation of which records 2 and 9 have no image."""
+    write_split(tmp_path / "damaged", "validation", LABELS, pixels)
+    path = tmp_path / "damaged" / "tiny_validation_00000-of-00001.tfrecord"
+    content = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    with tf.io.TFRecordWriter(str(path)) as file:
+        for k, record in enumerate(content):
+            file.write(records.encode(b"no image", "png", SIDE, SIDE, 0) if k in (2, 9) else record)
+    return {**tiny, "dataset_dir": str(tmp_path / "damaged")}
+
+
+def test_a_corrupt_record_ends_an_evaluation_with_its_name(damaged):
+    with pytest.raises(UserError, match=r"^corrupt record: .*validation_00000-of-00001.tfrecord, record 2: Unknown"):
+        run(damaged)
+    with pytest.raises(UserError, match=r"^2 corrupt records, more than --max_corrupt_records=1; .*record 9: "):
+        run({**damaged, "max_corrupt_records": 1})
+
+
+@pytest.mark.parametrize("batch_size", [4, 100])
+def test_corrupt_records_that_are_left_out_are_counted_and_named(
+    damaged, pixels, weights, logged, tmp_path, batch_size
+):
+    result = run({**damaged, "max_corrupt_records": 2, "batch_size": batch_size})
+    kept = [k for k in range(len(LABELS)) if k not in (2, 9)]
+    correct = by_hand(pixels, weights).argmax(axis=1)[kept] == np.array(LABELS)[kept]
+    metrics = metrics_of(tmp_path / "model" / "eval_validation")
+    assert metrics["Accuracy"] == pytest.approx(correct.mean())
+    assert (metrics["examples"], metrics["examples_skipped"], metrics["is_partial"]) == (9, 2, False)
+    assert [name.partition(":")[0][-9:] for name in metrics["corrupt_records"]] == [" record 2", " record 9"]
+    assert "Corrupt records that count in nothing: 2; metrics.json names them" in evaluate.report(result)
+    assert sum(line.startswith("warning: skipped a corrupt record") for line in logged) == 2
 
 
 # -- runs ------------------------------------------------------------------------------------------------------------
