@@ -259,10 +259,10 @@ def random_erase(
         stretch = tf.exp((2.0 * shape - 1.0) * (0.5 * math.log(aspect)))
         extent = tf.minimum(tf.round(tf.stack([side * stretch, side / stretch])), size)
         start = tf.floor(tf.stack([y, x]) * (size - extent + 1.0))
-        whole = tf.cast(tf.stack([start, size - start - extent]), tf.int32)  # before, after
+        rims = tf.cast(tf.stack([start, size - start - extent], axis=1), tf.int32)  # before and after, y and x
         patch = tf.concat([tf.cast(extent, tf.int32), tf.shape(image)[2:]], 0)
         noise = tf.random.stateless_uniform(patch, derive_seed(seed, "noise"), 0.0, 255.0)
-        return cover(image, start, extent, tf.pad(noise, tf.concat([tf.transpose(whole), [[0, 0]]], 0)))
+        return cover(image, start, extent, tf.pad(noise, tf.concat([rims, [[0, 0]]], 0)))
 
     return _sometimes(image, seed, probability, covered)
 

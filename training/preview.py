@@ -42,7 +42,7 @@ def write(config: TrainConfig, info: ModelInfo, dataset: Dataset) -> None:
     that can be shown. With mixup or cutmix the images of the sheet are one batch.
     """
     examples = _choose(dataset, info)
-    columns = [_draw(config, info, examples, number) for number in range(_DRAWS)]
+    columns = list(_draws(config, info, examples))
     title = [
         f"--augmentation={config.augmentation}" if config.augmentation else "No --augmentation: the recipe's own",
         f"Steps: {config.parsed_augmentation() or _recipe_steps(info)}",
@@ -85,18 +85,18 @@ def _examples(dataset: Dataset, info: ModelInfo) -> Iterator[Example]:
         yield Example(parsed["encoded"].numpy(), original, np.minimum(tf.reduce_sum(rows, 0).numpy(), 1.0))
 
 
-def _draw(config: TrainConfig, info: ModelInfo, examples: list[Example], number: int) -> tuple[np.ndarray, np.ndarray]:
-    """One draw of all examples: uint8 [N, size, size, channels], and the classes' shares float32 [N, K]."""
+def _draws(config: TrainConfig, info: ModelInfo, examples: list[Example]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each draw of all examples: uint8 [N, size, size, channels], and the classes' shares float32 [N, K]."""
     augmentation = config.parsed_augmentation()
     preprocess = inputs.preprocess_fn(info.preprocessing_name, info.image_size, info.channels, True, augmentation)
-    places = number * len(examples) + tf.range(len(examples), dtype=tf.int64)
-    data = tf.data.Dataset.from_tensor_slices((places, [example.encoded for example in examples]))
-    batches = data.map(lambda place, image: preprocess(image, tf.stack([tf.constant(config.seed, tf.int64), place])))
-    images = next(iter(batches.batch(len(examples))))
-    labels = tf.constant(np.stack([example.classes for example in examples]))
     mixing = augmentation.stage("batch") if augmentation else ()
-    images, labels = batch_ops.mix(mixing, images, labels, info.num_classes, tf.constant([config.seed, number]))
-    return displayable(images.numpy(), recipes.get(info.preprocessing_name).normalize), labels.numpy()
+    labels = tf.constant(np.stack([example.classes for example in examples]))
+    normalize = recipes.get(info.preprocessing_name).normalize
+    data = tf.data.Dataset.from_tensor_slices([example.encoded for example in examples]).repeat(_DRAWS).enumerate()
+    images = data.map(lambda place, image: preprocess(image, tf.stack([tf.constant(config.seed, tf.int64), place])))
+    for number, batch in enumerate(images.batch(len(examples))):
+        mixed, shares = batch_ops.mix(mixing, batch, labels, info.num_classes, tf.constant([config.seed, number]))
+        yield displayable(mixed.numpy(), normalize), shares.numpy()
 
 
 def displayable(images: np.ndarray, normalize: Op) -> np.ndarray:

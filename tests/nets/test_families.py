@@ -33,7 +33,8 @@ FAMILIES = {
     "nasnet_cifar": (32, {}, [768]),
     "pnasnet_mobile": (160, {}, [1080]),
 }
-HEAVY = {"alexnet_v2", "overfeat", "vgg_a"}  # tens of millions of weights: built here, not run
+# Tens of millions of weights, or thousands of ops: built here, not run.
+HEAVY = {"alexnet_v2", "overfeat", "vgg_a", "inception_v4", "inception_resnet_v2", "nasnet_cifar", "pnasnet_mobile"}
 
 each_family = pytest.mark.parametrize("name", FAMILIES)
 each_light_family = pytest.mark.parametrize("name", sorted(set(FAMILIES) - HEAVY))

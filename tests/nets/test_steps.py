@@ -28,6 +28,7 @@ FAMILIES = {record.function.__module__: record.name for record in reversed(regis
 FAST = {*FAMILIES.values(), "mobilenet_v1_025", "mobilenet_v2_035", "mobilenet_v3_small"} - {
     "alexnet_v2",
     "overfeat",
+    "vgg_a",
     "inception_v4",
     "inception_resnet_v2",
     "mobilenet_v1",

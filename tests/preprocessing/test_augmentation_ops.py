@@ -193,15 +193,14 @@ RANDOM = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("name", list(RANDOM))
-def test_ops_keep_shape_and_range_and_repeat_by_seed(apply, photo, channels, name, dtype):
-    image = (photo(13, 18, channels) * 0.9).astype(dtype)
-    first, again = (apply(lambda x: RANDOM[name](x, SEED), image) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
-    assert first.shape == image.shape
-    assert first.min() >= -1e-3
-    assert first.max() <= 255 + 1e-3
+def test_ops_keep_shape_and_range_and_repeat_by_seed(apply, photo, channels, name):
+    image = (photo(13, 18, channels) * 0.9).astype({1: np.uint8, 3: np.float32}[channels])
+    result = apply(lambda x: RANDOM[name](x, SEED), image)
+    np.testing.assert_allclose(result, RANDOM[name](tf.constant(image), SEED), atol=1e-2)
+    assert result.shape == image.shape
+    assert result.min() >= -1e-3
+    assert result.max() <= 255 + 1e-3
 
 
 @pytest.mark.parametrize("name", list(RANDOM))

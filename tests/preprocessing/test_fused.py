@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from preprocessing import augmentation_ops, colour_ops, core, fused, ops, recipes
 
-SEEDS = [(seed, 3) for seed in range(6)]
+SEEDS = [(seed, 3) for seed in range(3)]
 
 
 def in_graph(function, image):

@@ -30,7 +30,6 @@ def config(shapes, tmp_path):
         (None, {}),
         ("strong", {}),
         ("scale(0.5),mixup", {"model_name": "cifarnet", "use_grayscale": True}),
-        ("flip", {"model_name": "resnet_v1_50"}),
     ],
 )
 def test_the_sheet_is_written_and_nothing_is_trained(config, augmentation, options):
