@@ -5,12 +5,13 @@ Works on {name: shape} alone, so it needs neither TensorFlow nor files; `restore
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from absl import logging
 
 from checkpoints import restore_messages, scopes
+from checkpoints.adaptation import Adaptation
 from checkpoints.patterns import matching, prefixes
 from common.errors import UserError
 
@@ -37,6 +38,9 @@ class Reader(Protocol):
     path: str
     shapes: Mapping[str, Shape]
 
+    def read(self, names: Iterable[str]) -> Mapping[str, Any]:
+        """Returns name -> tensor."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RestorePlan:
@@ -54,6 +58,7 @@ class RestorePlan:
         bookkeeping: in the checkpoint, but no model's variable: optimizer slots, averages, the step. Never an error.
         exclude: the terms excluded; `auto` replaced by the head scopes that it found not to fit.
         head_scopes: the network's heads.
+        adapted: name in the network -> how it is made, of those in `restored` that take another form.
     """
 
     source: str
@@ -67,11 +72,20 @@ class RestorePlan:
     bookkeeping: tuple[str, ...]
     exclude: tuple[str, ...] = ()
     head_scopes: tuple[str, ...] = ()
+    adapted: Mapping[str, Adaptation] = dataclasses.field(default_factory=dict)
 
     @property
     def fits(self) -> bool:
         """Whether nothing is missing, extra or of another shape but what was excluded."""
         return not (self.missing or self.mismatched or self.extra)
+
+    def values(self, reader: Reader) -> dict[str, Any]:
+        """Reads what is restored, all in one go: name in the network -> value, adapted where it must be."""
+        read = reader.read(self.restored.values())
+        return {
+            name: self.adapted[name].apply(read[source].numpy()) if name in self.adapted else read[source]
+            for name, source in self.restored.items()
+        }
 
     def summary(self) -> str:
         """One line for the log: how many variables are restored and which are new."""
@@ -103,6 +117,7 @@ def compare(
     head_scopes: Sequence[str] = (),
     *,
     sources: Mapping[str, str] | None = None,
+    adaptations: Mapping[str, Adaptation] | None = None,
     source: str = "the checkpoint",
 ) -> RestorePlan:
     """Compares variables by name and shape; raises for nothing but a term of `exclude` that cannot be meant.
@@ -113,16 +128,19 @@ def compare(
         exclude: terms of `scopes`, matched against the names of both; `auto`: those head scopes that do not fit.
         head_scopes: the network's heads.
         sources: name in the network -> name in the checkpoint, where they differ (`averages.sources`).
+        adaptations: name in the network -> how it is made of the checkpoint's, where the two may differ in shape. One
+          that is excluded is not made; one that is not a variable of the network does not count.
         source: what to call the checkpoint.
 
     Raises:
         UserError: a term matches nothing, or everything is excluded.
     """
     terms = scopes.split(exclude) if isinstance(exclude, str) or exclude is None else list(exclude)
-    sources = sources or {}
+    adaptations = {name: adaptation for name, adaptation in (adaptations or {}).items() if name in wanted}
+    sources = dict(sources or {}) | {name: adaptation.source for name, adaptation in adaptations.items()}
     known = {**wanted, **found}
     if AUTO in terms:
-        whole = _compare(wanted, found, frozenset(), sources, source)
+        whole = _compare(wanted, found, frozenset(), sources, adaptations, source)
         unfit = {*whole.missing, *whole.mismatched, *whole.extra}
         heads = [scope for scope in head_scopes if matching(unfit, scope)]
         terms = list(dict.fromkeys(new for term in terms for new in (heads if term == AUTO else [term])))
@@ -132,7 +150,7 @@ def compare(
             f"{EXCLUDE_FLAG}={','.join(terms)} excludes all {len(wanted)} variables of the network, so nothing is left "
             f"to restore: exclude less, or leave --checkpoint_path out to train from scratch"
         )
-    plan = _compare(wanted, found, excluded, sources, source)
+    plan = _compare(wanted, found, excluded, sources, adaptations, source)
     return dataclasses.replace(plan, exclude=tuple(terms), head_scopes=tuple(head_scopes))
 
 
@@ -141,6 +159,7 @@ def _compare(
     found: Mapping[str, Shape],
     excluded: frozenset[str],
     sources: Mapping[str, str],
+    adaptations: Mapping[str, Adaptation],
     source: str,
 ) -> RestorePlan:
     restored, missing, mismatched = {}, [], {}
@@ -150,7 +169,7 @@ def _compare(
             continue
         if key not in found:
             missing.append(name)
-        elif tuple(found[key]) != tuple(shape):
+        elif name not in adaptations and tuple(found[key]) != tuple(shape):
             mismatched[name] = (tuple(shape), tuple(found[key]))
         else:
             restored[name] = key
@@ -169,6 +188,7 @@ def _compare(
         mismatched=mismatched,
         extra=tuple(name for name in others if name not in kept),
         bookkeeping=tuple(bookkeeping),
+        adapted={name: adaptations[name] for name in restored if name in adaptations},
     )
 
 
@@ -182,6 +202,7 @@ def plan(
     *,
     allow_extra: bool = False,
     sources: Mapping[str, str] | None = None,
+    adaptations: Mapping[str, Adaptation] | None = None,
     can_exclude: bool = True,
 ) -> RestorePlan:
     """Plans the restoring of a checkpoint into a network, strictly.
@@ -195,14 +216,22 @@ def plan(
         trainable_text: --trainable_scopes as given, for the flags in the message.
         allow_extra: the checkpoint may have more than the network, as when a run's auxiliary classifier is not built
           for evaluation.
-        sources: name in the network -> name in the checkpoint, where they differ (`averages.sources`).
+        sources, adaptations: as in `compare`.
         can_exclude: False for programs without --checkpoint_exclude_scopes: the message then says what else to do.
 
     Raises:
         UserError: something is missing, extra or of another shape and not excluded, or nothing would be restored. The
           message lists it and ends in the flags to use.
     """
-    compared = compare(wanted, reader.shapes, exclude, head_scopes, sources=sources, source=reader.path)
+    compared = compare(
+        wanted,
+        reader.shapes,
+        exclude,
+        head_scopes,
+        sources=sources,
+        adaptations=adaptations,
+        source=reader.path,
+    )
     problems = compared
     if ignore_missing and compared.restored:
         problems = dataclasses.replace(problems, missing=())

@@ -238,10 +238,20 @@ def summary(plan: RestorePlan) -> str:
     """One line: `136 of 138 variables restored from PATH; new: MobilenetV1/Logits`."""
     new = [name for name in plan.wanted if name not in plan.restored]
     line = f"{len(plan.restored)} of {len(plan.wanted)} variables restored from {plan.source}"
+    adapted = [f"{name} ({adaptation.text})" for name, adaptation in plan.adapted.items()]
+    if adapted:
+        line += f"; adapted: {', '.join(adapted[:4])}" + (", ..." if len(adapted) > 4 else "")
     if not new:
         return line
     listed = cover(new, plan.wanted)
     return f"{line}; new: {', '.join(listed[:4])}" + (", ..." if len(listed) > 4 else "")
+
+
+def origin(plan: RestorePlan, name: str) -> str:
+    """How a variable is restored: `restored`, `restored from NAME`, `restored: 3 channels summed to 1`."""
+    source = plan.restored[name]
+    text = "restored" if source == name else f"restored from {source}"
+    return f"{text}: {plan.adapted[name].text}" if name in plan.adapted else text
 
 
 def table(plan: RestorePlan) -> str:
@@ -250,8 +260,7 @@ def table(plan: RestorePlan) -> str:
     rows = []
     for name, shape in plan.wanted.items():
         if name in plan.restored:
-            source = plan.restored[name]
-            rows.append(("=", name, text(shape), "restored" if source == name else f"restored from {source}"))
+            rows.append(("=", name, text(shape), origin(plan, name)))
         elif name in excluded:
             rows.append(("x", name, text(shape), "excluded, starts new"))
         elif name in missing:

@@ -129,6 +129,11 @@ class Network(tf.Module):
             for spec in self.specs
         }
 
+    def initial_values(self, names: Iterable[str]) -> dict[str, tf.Tensor]:
+        """Draws the seeded initial values that `initialize` would give these variables: name -> tensor."""
+        names = set(names)
+        return self._draw_initial_values([spec for spec in self.specs if spec.name in names])
+
     def _draw_initial_values(self, specs: list[VariableSpec]) -> dict[str, tf.Tensor]:
         def draw(seed: int | tf.Tensor, specs: list[VariableSpec]) -> dict[str, tf.Tensor]:
             return {

@@ -103,8 +103,7 @@ def load(
         sources=sources,
         can_exclude=False,
     )
-    tensors = reader.read(plan.restored.values())
-    network.initialize({name: tensors[source] for name, source in plan.restored.items()})
+    network.initialize(plan.values(reader))
     return LoadedModel(network, info, reader.path, reader.step or 0, use_averages, run)
 
 

@@ -76,11 +76,10 @@ def _fine_tune(config: TrainConfig, network: Network) -> Start:
         ignore_missing=config.ignore_missing_vars,
         trainable_text=config.trainable_scopes,
     )
-    values = reader.read(plan.restored.values())
     return Start(
         kind="fine-tuned",
         step=0,
-        values={name: values[source] for name, source in plan.restored.items()},
+        values=plan.values(reader),
         text=f"Start: fine-tuning, {plan.summary()}",
         source=reader.path,
     )

@@ -1,0 +1,1 @@
+"""What is done to checkpoints outside of training: naming them, editing them, moving them between frameworks."""

@@ -1,0 +1,1 @@
+"""Weights of other frameworks to Slim checkpoints and back, number for number."""
