@@ -33,7 +33,8 @@ _DEFINERS = {
 
 def define_flags(config: type) -> None:
     """Defines one absl flag for each field of a config class (see `common.config.option`)."""
-    for field in dataclasses.fields(config):
+    # What a script has in common with others comes last in its --help.
+    for field in sorted(dataclasses.fields(config), key=lambda field: field.name not in config.__annotations__):
         kind = config_lib.value_type(config, field)
         meta = field.metadata
         if meta["choices"]:

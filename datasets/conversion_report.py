@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from datasets import facts, findings, pixels, splits
-from datasets.findings import Finding, Place, shown
+from datasets.findings import Finding, Limits, Place, shown
 from datasets.sources import Contents
 
 FILE_NAME = "conversion_report.json"
@@ -41,7 +41,7 @@ def build(
     contents: Contents,
     written: Sequence[Any],
     seconds: float,
-    limits: facts.Limits,
+    limits: Limits,
     found: Sequence[Finding],
 ) -> dict[str, Any]:
     """Returns the content of conversion_report.json, but for the findings themselves.
@@ -69,15 +69,13 @@ def build(
             for label, name in enumerate(dataset["class_names"])
         },
         "sizes": facts.size_summary(tables),
-        "checks": {"pixels": looked, "damage_inside_jpeg": looked and pixels.finds_damage(), **limits._asdict()},
+        "checks": {"pixels": looked, "damage_inside_jpeg": looked and pixels.finds_damage(), **limits.limits()},
         "summary": findings.summary(found),
         "seconds": round(seconds, 2),
     }
 
 
-def judged(
-    dataset: Mapping[str, Any], contents: Contents, written: Sequence[Any], limits: facts.Limits
-) -> list[Finding]:
+def judged(dataset: Mapping[str, Any], contents: Contents, written: Sequence[Any], limits: Limits) -> list[Finding]:
     """Returns what is to be said of the examples written, by weight; arguments as in `build`."""
     names = contents.class_names
 

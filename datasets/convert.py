@@ -16,6 +16,7 @@ from common import suggest
 from common.config import option
 from common.errors import FlagError
 from datasets import filesystem
+from datasets.findings import Limits
 
 CONVERTERS: Mapping[str, str] = {
     "cifar10": "datasets.cifar:cifar10",
@@ -34,7 +35,7 @@ _KNOWN = (*CONVERTERS, f"{_TFDS}:NAME")
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvertConfig:
+class ConvertConfig(Limits):
     """What `download_and_convert_data.py` does. Options of another data set than the one named are refused."""
 
     dataset_name: str | None = option(None, f"What to convert: {', '.join(_KNOWN)}. Required.", slim=True)
@@ -158,11 +159,6 @@ class ConvertConfig:
         "inside and nearly equal pictures, and takes several times as long.",
         choices=("headers", "pixels"),
     )
-    near_duplicates: int = option(
-        6, "With --checks=pixels: how many of 64 bits nearly equal pictures may differ in.", minimum=0, maximum=12
-    )
-    tiny_side: int = option(16, "Report images whose shorter side has fewer pixels.", minimum=0)
-    huge_megapixels: float = option(40.0, "Report images of more million pixels.", minimum=0.0)
     seed: int = option(0, "Of the split, the order and the drawn images.", minimum=0)
     num_shards: int = option(0, "Files of each split; 0: as many as the size asks for.", minimum=0, maximum=99999)
     num_threads: int = option(0, "Images converted in parallel; 0: one for each core.", minimum=0)

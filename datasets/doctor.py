@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from common.config import option
 from common.errors import FlagError, UserError
+from datasets.findings import Limits
 
 REPORT = "doctor_report.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class InspectConfig:
+class InspectConfig(Limits):
     """What `inspect_dataset.py` does."""
 
     dataset_dir: str | None = option(None, "Folder of TFRecords, or of a folder of photos for each class. Required.")
@@ -23,11 +24,6 @@ class InspectConfig:
         "several times as fast.",
         choices=("pixels", "headers"),
     )
-    near_duplicates: int = option(
-        6, "How many of 64 bits nearly equal pictures may differ in; needs --checks=pixels.", minimum=0, maximum=12
-    )
-    tiny_side: int = option(16, "Report images whose shorter side has fewer pixels.", minimum=0)
-    huge_megapixels: float = option(40.0, "Report images of more million pixels.", minimum=0.0)
     class_folders: str = option(
         "top",
         "Photos: which folders are classes, those at the top or the deepest (animals/cat).",

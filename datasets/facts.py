@@ -8,24 +8,16 @@ import hashlib
 import struct
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from datasets import duplicates
-from datasets.findings import Finding, Place
+from datasets.findings import Finding, Limits, Place
 
 _DIGEST_BYTES = 16  # of SHA-256: two pictures in 10**19 would be taken for one
 _IMBALANCE = 10  # times that the largest class is as large as the smallest
 _SHARES = (0, 5, 50, 95, 100)  # percentiles told of sizes
-
-
-class Limits(NamedTuple):
-    """What counts as tiny (shorter side in pixels), as huge (million pixels) and as alike (bits of 64 that differ)."""
-
-    tiny_side: int = 16
-    huge_megapixels: float = 40.0
-    near_duplicates: int = 6
 
 
 class Facts:

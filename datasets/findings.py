@@ -5,10 +5,12 @@ good to know.
 """
 
 import collections
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from common.config import option
 from common.files import atomic_path
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -17,6 +19,21 @@ _HEADINGS = {
     WARNING: "Worth a look:",
     NOTE: "Good to know:",
 }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What counts as tiny, as huge and as alike: the settings of all that looks for findings."""
+
+    tiny_side: int = option(16, "Report images whose shorter side has fewer pixels.", minimum=0)
+    huge_megapixels: float = option(40.0, "Report images of more million pixels.", minimum=0.0)
+    near_duplicates: int = option(
+        6, "How many of 64 bits nearly equal pictures may differ in; needs --checks=pixels.", minimum=0, maximum=12
+    )
+
+    def limits(self) -> dict[str, int | float]:
+        """These settings alone, by name, of whatever config they are a part of."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(Limits)}
 
 
 class Kind(NamedTuple):

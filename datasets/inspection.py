@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
+from common.progress import Progress
 from datasets import conversion_report, facts, findings, folders, image_folder, images, pixels
-from datasets.facts import Facts, Limits
-from datasets.findings import Finding, Place, shown
+from datasets.facts import Facts
+from datasets.findings import Finding, Limits, Place, shown
 from datasets.image_headers import BadImage
-from datasets.progress import Progress
 
 VERSION = 1  # of the report's format
 _CHUNK = 32  # examples that a thread looks at in one go
@@ -78,7 +78,7 @@ class Inspection:
             "checks": {
                 "pixels": self.with_pixels,
                 "damage_inside_jpeg": self.with_pixels and pixels.finds_damage(),
-                **self.limits._asdict(),
+                **self.limits.limits(),
             },
             "summary": findings.summary(self.found),
             "seconds": round(seconds, 2),
@@ -127,11 +127,6 @@ def look(config: Any) -> Inspection:
         if folders.unfinished(config.dataset_dir):
             folders.check_readable(config.dataset_dir)
         return _look_at_photos(config)
-
-
-def limits(config: Any) -> Limits:
-    """Returns the limits that a config says."""
-    return Limits(config.tiny_side, config.huge_megapixels, config.near_duplicates)
 
 
 def in_threads(
@@ -209,7 +204,7 @@ def _look_at_photos(config: Any) -> Inspection:
         for number in part.numbers:
             counts[items[number].split or _UNLABELLED].update(items[number].classes)
     found = [Finding("unusable", reason, (Place(shown(key)),)) for key, reason in contents.left_out]
-    found += findings_of(parts, place, limits(config))
+    found += findings_of(parts, place, config)
     found += class_findings(contents.class_names, counts)
     return Inspection(
         "photos",
@@ -218,7 +213,7 @@ def _look_at_photos(config: Any) -> Inspection:
         dict(sorted(counts.items())),
         parts,
         findings.in_order(found),
-        limits(config),
+        config,
         with_pixels,
         contents.ignored,
     )

@@ -8,13 +8,13 @@ from absl import logging
 
 from common.errors import UserError
 from datasets import assignments, records, splits
-from datasets.facts import Limits, names_alike
-from datasets.findings import shown
+from datasets.facts import names_alike
+from datasets.findings import Limits, shown
 from datasets.sources import Contents, Item
 
 
 @dataclasses.dataclass(frozen=True)
-class WriteOptions:
+class WriteOptions(Limits):
     """How a data set is written, whatever it is made from.
 
     Attributes:
@@ -28,8 +28,6 @@ class WriteOptions:
         on_error: `quarantine` leaves out what cannot be used and reports it, `fail` stops at the first.
         duplicates: what becomes of copies: `report`, `together` (into one split) or `leave_out` (all but one).
         checks: `headers`, or `pixels`: every image is decoded, and nearly equal ones are found too.
-        near_duplicates: bits of 64 in which these may differ.
-        tiny_side, huge_megapixels: beyond which an image's size is reported.
         num_shards: of each split; 0: as many as the size asks for.
         num_threads: that work in parallel; 0: one for each core.
         overwrite: whether another data set in the folder may be replaced.
@@ -45,9 +43,6 @@ class WriteOptions:
     on_error: str = "quarantine"
     duplicates: str = "report"
     checks: str = "headers"
-    near_duplicates: int = Limits().near_duplicates
-    tiny_side: int = Limits().tiny_side
-    huge_megapixels: float = Limits().huge_megapixels
     num_shards: int = 0
     num_threads: int = 0
     overwrite: bool = False
@@ -66,11 +61,6 @@ class WriteOptions:
     def looks_at_pixels(self) -> bool:
         """Whether every image is decoded."""
         return self.checks == "pixels"
-
-    @property
-    def limits(self) -> Limits:
-        """What is reported of sizes and of nearly equal pictures."""
-        return Limits(self.tiny_side, self.huge_megapixels, self.near_duplicates)
 
 
 def assigned(contents: Contents, options: WriteOptions) -> Contents:

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from common.errors import UserError
+from common.progress import Progress
 from datasets import (
     dataset_factory,
     dataset_utils,
@@ -29,7 +30,6 @@ from datasets.facts import Facts
 from datasets.findings import Finding, Place
 from datasets.image_headers import BadImage
 from datasets.inspection import Inspection, Part
-from datasets.progress import Progress
 
 _CHUNK, _CHUNK_BYTES = 64, 4e6  # records that a thread looks at in one go
 _DECODED_BY_TENSORFLOW = frozenset(["jpeg", "png", "gif", "bmp", "webp"])
@@ -93,7 +93,7 @@ def look(config: Any) -> Inspection:
             label = ", ".join(class_names[k] if 0 <= k < len(class_names) else str(k) for k in classes)
         return Place(None, part.split, part.shard, number, label)
 
-    found += inspection.findings_of(parts, place, inspection.limits(config))
+    found += inspection.findings_of(parts, place, config)
     found += inspection.class_findings(class_names, counts)
     return Inspection(
         "records",
@@ -102,7 +102,7 @@ def look(config: Any) -> Inspection:
         counts,
         parts,
         findings.in_order(_with_keys(found, folder, description)),
-        inspection.limits(config),
+        config,
         with_pixels,
         {},
     )

@@ -27,6 +27,7 @@ from absl import logging
 
 from common.errors import UserError
 from common.files import write_json
+from common.progress import Progress
 from datasets import (
     conversion_report,
     copies,
@@ -45,7 +46,6 @@ from datasets.findings import shown
 from datasets.image_headers import BadImage
 from datasets.images import EncodedImage
 from datasets.planning import WriteOptions
-from datasets.progress import Progress
 from datasets.sources import Contents, Item, Source
 
 _SHARD_BYTES = 100e6
@@ -112,9 +112,9 @@ def write(
         with images.large_images_allowed():
             contents, written = _write_all(source, contents, staging, options, write_tasks or _write_in_threads)
         dataset = _describe(source.name, contents, written, made_from)
-        found = conversion_report.judged(dataset, contents, written, options.limits)
+        found = conversion_report.judged(dataset, contents, written, options)
         seconds = time.perf_counter() - start
-        report = conversion_report.build(dataset, contents, written, seconds, options.limits, found)
+        report = conversion_report.build(dataset, contents, written, seconds, options, found)
         _write_side_files(staging, contents, written, dataset)
         findings.write_report(os.path.join(staging, conversion_report.FILE_NAME), report, found)
         targets.publish(staging, dataset_dir, source)

@@ -49,6 +49,17 @@ def run_script() -> Callable[..., subprocess.CompletedProcess]:
     return run
 
 
+@pytest.fixture
+def logged(monkeypatch) -> list[str]:
+    """All lines that are logged in this process, warnings marked."""
+    from absl import logging
+
+    lines: list[str] = []
+    monkeypatch.setattr(logging, "info", lambda text, *values: lines.append(text % values))
+    monkeypatch.setattr(logging, "warning", lambda text, *values: lines.append("warning: " + text % values))
+    return lines
+
+
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory) -> dict[str, pathlib.Path]:
     """Two small data sets of drawn shapes as TFRecords, 32 x 32: `source` and `target`."""

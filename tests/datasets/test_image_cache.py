@@ -28,14 +28,6 @@ def numbers(write_numbers, tmp_path):
     return write_numbers(tmp_path / "data")
 
 
-@pytest.fixture
-def logged(monkeypatch):
-    lines = []
-    for level in ("info", "warning"):
-        monkeypatch.setattr(image_cache.logging, level, lambda text, *values: lines.append(text % values))
-    return lines
-
-
 def build(dataset, place, kind, folder="", **workers):
     return image_cache.build(dataset, reading.share(dataset, **workers), place, kind, decode, folder=str(folder))
 
@@ -181,7 +173,7 @@ def test_an_image_that_could_not_be_read_is_a_corrupt_record_as_without_a_cache(
     dataset = write_numbers(tmp_path, damage=lambda k, record: bad.get(k, record))
     cache = build(dataset, "memory", kind)
     missing = {"encoded": 1, "decoded": 2}[kind]
-    assert f"Cache: {missing} of 23 images could not be read; see --max_corrupt_records" in logged
+    assert f"warning: Cache: {missing} of 23 images could not be read; see --max_corrupt_records" in logged
     streams = []
     for options in ({"cache": cache}, {}):
         unreadable = skipping.Unreadable(dataset, plain, 2)

@@ -10,19 +10,13 @@ import tensorflow as tf
 from checkpoints import writer
 from common.errors import FlagError
 from training import loop
-from training.config import TrainConfig
 
 
 @pytest.fixture
-def config(shapes, tmp_path):
-    return TrainConfig(
-        dataset_dir=str(shapes["target"]),
-        train_dir=str(tmp_path / "run"),
-        model_name="mobilenet_v1_025",
-        train_image_size=32,
-        batch_size=8,
+def config(config):
+    return dataclasses.replace(
+        config,
         max_number_of_steps=2,
-        learning_rate=0.01,
         label_smoothing=0.1,
         batch_norm="fitted",
         augmentation="medium,cutout,mixup,cutmix",

@@ -22,25 +22,10 @@ from training.runs import ModelInfo
 
 
 @pytest.fixture
-def config(shapes, tmp_path):
-    """A run of a few quick steps on the target shapes."""
-    return TrainConfig(
-        dataset_dir=str(shapes["target"]),
-        train_dir=str(tmp_path / "run"),
-        model_name="linear",
-        train_image_size=8,
-        batch_size=8,
-        max_number_of_steps=4,
-        batch_norm="fitted",
+def config(config):
+    return dataclasses.replace(
+        config, model_name="linear", train_image_size=8, max_number_of_steps=4, batch_norm="fitted"
     )
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    lines = []
-    for level in ("info", "warning"):
-        monkeypatch.setattr(loop.logging, level, lambda text, *values: lines.append(text % values))
-    return lines
 
 
 def weights_of(config):
@@ -148,7 +133,7 @@ def damaged(shapes, tmp_path):
 def test_a_run_past_corrupt_records_says_so_and_goes_on_bit_for_bit(config, damaged, tmp_path, logged):
     config = dataclasses.replace(config, dataset_dir=damaged, num_readers=1)
     expected = trained(config, tmp_path / "whole", max_number_of_steps=16)
-    skipped = [line for line in logged if line.startswith("skipped a corrupt record")]
+    skipped = [line for line in logged if line.startswith("warning: skipped a corrupt record")]
     assert len(skipped) == 2
     told = run_json(tmp_path / "whole")["corrupt_records"]
     assert [line.partition("): ")[2] for line in skipped] == told
@@ -157,7 +142,8 @@ def test_a_run_past_corrupt_records_says_so_and_goes_on_bit_for_bit(config, dama
         got = trained(config, tmp_path / "parts", max_number_of_steps=steps)
     assert got == expected
     assert run_json(tmp_path / "parts")["corrupt_records"] == told
-    assert sum(line.startswith("skipped a corrupt record") for line in logged) == 2  # each once, in whichever part
+    # Each once, in whichever part.
+    assert sum(line.startswith("warning: skipped a corrupt record") for line in logged) == 2
 
 
 def test_the_limit_holds_for_all_parts_of_a_run(config, damaged, tmp_path):

@@ -22,15 +22,6 @@ CLASSES, SIDE = 6, 4
 LABELS = [0, 1, 2, 3, 4, 5, 5, 5, 2, 1, 0]
 
 
-@pytest.fixture
-def logged(monkeypatch):
-    """All lines that evaluation logs, warnings marked."""
-    lines = []
-    monkeypatch.setattr(evaluate.logging, "info", lambda text, *values: lines.append(text % values))
-    monkeypatch.setattr(evaluate.logging, "warning", lambda text, *values: lines.append("warning: " + text % values))
-    return lines
-
-
 def write_split(folder, split, labels, pixels, names=None):
     """A data set folder as Slim's converters leave it, of PNG images."""
     folder.mkdir(exist_ok=True)

@@ -10,18 +10,11 @@ from PIL import Image
 from common.errors import FlagError, UserError
 from preprocessing import recipes
 from training import loop, preview
-from training.config import TrainConfig
 
 
 @pytest.fixture
-def config(shapes, tmp_path):
-    return TrainConfig(
-        dataset_dir=str(shapes["target"]),
-        train_dir=str(tmp_path / "run"),
-        model_name="mobilenet_v1_025",
-        train_image_size=32,
-        preview_augmentation=str(tmp_path / "pictures" / "sheet.png"),
-    )
+def config(config, tmp_path):
+    return dataclasses.replace(config, batch_size=32, preview_augmentation=str(tmp_path / "pictures" / "sheet.png"))
 
 
 @pytest.mark.parametrize(
