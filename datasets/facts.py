@@ -4,18 +4,18 @@ An example costs 28 bytes, 100 where its pixels are looked at: a million fit int
 """
 
 import collections
-import hashlib
 import struct
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from datasets import duplicates
 from datasets.findings import Finding, Limits, Place
 
-_DIGEST_BYTES = 16  # of SHA-256: two pictures in 10**19 would be taken for one
+_DIGEST_BYTES = 16  # two pictures in 10**19 would be taken for one
 _IMBALANCE = 10  # times that the largest class is as large as the smallest
 _SHARES = (0, 5, 50, 95, 100)  # percentiles told of sizes
 
@@ -42,7 +42,7 @@ class Facts:
             classes: all its classes.
             thumbnail: `pixels.thumbnail` of it, if the table has them.
         """
-        digest = hashlib.sha256(data).digest()[:_DIGEST_BYTES]
+        digest = xxhash.xxh3_128_digest(data)  # 50 times as fast as SHA-256; nothing here guards against forgery
         labeling = self._labelings.setdefault(classes, len(self._labelings))
         thumbnails = (thumbnail,) if self.with_thumbnails else ()
         self._rows += struct.pack(self._row, digest, height, width, labeling, *thumbnails)
