@@ -15,9 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from common import suggest
+from common.downloads import Remote
 from common.errors import UserError
 from datasets import archives, plain_pickles, records, shards
-from datasets.downloads import Remote, Shelf
+from datasets.downloads import Shelf
 from datasets.images import EncodedImage
 from datasets.sources import Contents, Item, Source
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from common import downloads
 from common.errors import UserError
 from common.files import write_text
-from datasets import archives, downloads, filesystem, records
+from datasets import archives, filesystem, records
 from datasets.records import bytes_feature, float_feature, int64_feature
 
 __all__ = [

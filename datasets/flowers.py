@@ -11,8 +11,10 @@ import shutil
 
 from absl import logging
 
+from common.downloads import Remote, sha256_of
 from common.errors import UserError
-from datasets import archives, downloads, image_folder, targets
+from datasets import archives, image_folder, targets
+from datasets.downloads import Shelf
 from datasets.sources import Contents, Source
 
 URL = "http://download.tensorflow.org/example_images/flower_photos.tgz"
@@ -62,12 +64,12 @@ def source(
     else:
         archive_sha256 = archive_sha256 or (SHA256 if url == URL else None)
         identity = {"url": url}
-    shelf = downloads.Shelf(dataset_dir, archive_dir, check=check_archives, also=_ALSO)
-    remote = downloads.Remote(url.rsplit("/", 1)[-1], (url,), BYTES if url == URL else None, archive_sha256)
+    shelf = Shelf(dataset_dir, archive_dir, check=check_archives, also=_ALSO)
+    remote = Remote(url.rsplit("/", 1)[-1], (url,), BYTES if url == URL else None, archive_sha256)
 
     def open_archive(stack: contextlib.ExitStack) -> Contents:
         path = archive_path or shelf.get(remote, stack)
-        if archive_path and archive_sha256 and (found := downloads.sha256_of(path)) != archive_sha256.lower():
+        if archive_path and archive_sha256 and (found := sha256_of(path)) != archive_sha256.lower():
             raise UserError(f"{path}: its SHA-256 is {found}, expected {archive_sha256.lower()}; copy it again")
         folder = targets.staging_path(dataset_dir)  # known for what it is if the conversion is killed
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

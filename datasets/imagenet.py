@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
+from common.downloads import Remote, sha256_of
 from common.errors import UserError
 from datasets import file_trees, images, records, shards
 from datasets import imagenet_metadata as metadata
-from datasets.downloads import Remote, Shelf, sha256_of
+from datasets.downloads import Shelf
 from datasets.images import EncodedImage
 from datasets.sources import Contents, Item, Source
 

@@ -13,9 +13,10 @@ import struct
 import numpy as np
 import tensorflow as tf
 
+from common.downloads import Remote
 from common.errors import UserError
 from datasets import archives, shards
-from datasets.downloads import Remote, Shelf
+from datasets.downloads import Shelf
 from datasets.images import EncodedImage
 from datasets.sources import Contents, Item, Source
 

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 from absl import logging
 
 from common import suggest
+from common.downloads import Remote
 from common.errors import UserError
 from datasets import archives, file_trees, images, records, shards
-from datasets.downloads import Remote, Shelf
+from datasets.downloads import Shelf
 from datasets.images import EncodedImage
 from datasets.sources import Contents, Item, Source
 

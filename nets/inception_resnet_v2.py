@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry
 from nets.blocks import EndPoints, Outputs, check_final_endpoint
@@ -277,9 +278,7 @@ def inception_resnet_v2_base(
     arg_scope=inception_resnet_v2_arg_scope,
     head_scopes=("InceptionResnetV2/Logits", "InceptionResnetV2/AuxLogits"),
     features="global_pool",
-    checkpoint=registry.PublishedCheckpoint("inception_resnet_v2_2016_08_30.tar.gz"),
-    top1=80.4,
-    top5=95.3,
+    checkpoint=published.get("inception_resnet_v2_2016_08_30"),
     parameters=55_814_729,
     multiply_adds=13_155_795_552,
     paper="Szegedy et al. 2016, Inception-v4, Inception-ResNet and the impact of residual connections on learning, "

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry
 from nets.blocks import Outputs, squeeze_map, truncated_normal
@@ -83,9 +84,7 @@ def inception_v1_base(
     arg_scope=inception_v1_arg_scope,
     head_scopes="InceptionV1/Logits",
     features="AvgPool_0a_7x7",
-    checkpoint=registry.PublishedCheckpoint("inception_v1_2016_08_28.tar.gz"),
-    top1=69.8,
-    top5=89.6,
+    checkpoint=published.get("inception_v1_2016_08_28"),
     parameters=6_618_649,
     multiply_adds=1_498_377_216,
     paper="Szegedy et al. 2015, Going deeper with convolutions, arXiv:1409.4842",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry
 from nets.blocks import Outputs
@@ -136,9 +137,7 @@ def inception_v2_base(
     arg_scope=inception_v2_arg_scope,
     head_scopes="InceptionV2/Logits",
     features="AvgPool_1a",
-    checkpoint=registry.PublishedCheckpoint("inception_v2_2016_08_28.tar.gz"),
-    top1=73.9,
-    top5=91.8,
+    checkpoint=published.get("inception_v2_2016_08_28"),
     parameters=11_179_361,
     multiply_adds=1_934_858_240,
     paper="Ioffe, Szegedy 2015, Batch normalization: accelerating deep network training by reducing internal covariate "

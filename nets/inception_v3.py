@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry
 from nets.blocks import Outputs, reduced_kernel, squeeze_map, truncated_normal
@@ -177,9 +178,7 @@ def _auxiliary_logits(net: tf.Tensor, num_classes: int, depth: Depth, spatial_sq
     arg_scope=inception_v3_arg_scope,
     head_scopes=("InceptionV3/Logits", "InceptionV3/AuxLogits"),
     features="AvgPool_1a",
-    checkpoint=registry.PublishedCheckpoint("inception_v3_2016_08_28.tar.gz"),
-    top1=78.0,
-    top5=93.9,
+    checkpoint=published.get("inception_v3_2016_08_28"),
     parameters=23_819_401,
     multiply_adds=5_713_218_144,
     paper="Szegedy et al. 2016, Rethinking the Inception architecture for computer vision, arXiv:1512.00567",

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry
 from nets.blocks import Outputs
@@ -175,9 +176,7 @@ def inception_v4_base(
     arg_scope=inception_v4_arg_scope,
     head_scopes=("InceptionV4/Logits", "InceptionV4/AuxLogits"),
     features="global_pool",
-    checkpoint=registry.PublishedCheckpoint("inception_v4_2016_09_09.tar.gz"),
-    top1=80.2,
-    top5=95.2,
+    checkpoint=published.get("inception_v4_2016_09_09"),
     parameters=42_649_769,
     multiply_adds=12_253_976_160,
     paper="Szegedy et al. 2016, Inception-v4, Inception-ResNet and the impact of residual connections on learning, "

@@ -284,3 +284,38 @@ def sample(initializer: Any, shape: Shape, dtype: Any, seed: Seed) -> tf.Tensor:
     drawn = _draw_type(dtype)
     value = _sample_random(initializer, shape, drawn, seed)
     return _sample_unknown(initializer, shape, dtype, seed) if value is None else tf.cast(value, dtype)
+
+
+def describe(initializer: Any) -> str:
+    """A few words on an initializer, for tables: `zeros`, `truncated normal 0.09`, `Glorot uniform`."""
+    if initializer is None:
+        return "Glorot uniform"
+    if inspect.isclass(initializer):
+        initializer = initializer()
+    if isinstance(initializer, VarianceScaling):
+        shape = "uniform" if initializer.uniform else "normal"
+        if (initializer.factor, initializer.mode) == (1.0, "FAN_AVG"):
+            return f"Glorot {shape}"
+        name = "He" if (initializer.factor, initializer.mode) == (2.0, "FAN_IN") else "variance scaling"
+        return f"{name} {shape}"
+    if not callable(initializer):
+        return "constant"
+    config = initializer.get_config() if hasattr(initializer, "get_config") else {}
+    for kind, words, keys in _WORDS:
+        if type(initializer) is kind:
+            return " ".join([words, *(f"{config[key]:g}" for key in keys if np.isscalar(config.get(key)))])
+    return getattr(initializer, "__name__", type(initializer).__name__)
+
+
+_WORDS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
+    (_v1.zeros_initializer, "zeros", ()),
+    (_v1.ones_initializer, "ones", ()),
+    (_v1.constant_initializer, "constant", ("value",)),
+    (CenterIdentity, "identity", ()),
+    (_v1.truncated_normal_initializer, "truncated normal", ("stddev",)),
+    (_v1.random_normal_initializer, "normal", ("stddev",)),
+    (_v1.random_uniform_initializer, "uniform", ("minval", "maxval")),
+    (_v1.glorot_uniform_initializer, "Glorot uniform", ()),
+    (_v1.glorot_normal_initializer, "Glorot normal", ()),
+    (_v1.variance_scaling_initializer, "variance scaling", ("scale",)),
+)

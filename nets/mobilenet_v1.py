@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry
 from nets.blocks import (
@@ -255,7 +256,7 @@ def mobilenet_v1(
     return logits, end_points
 
 
-def _register(name: str, depth_multiplier: float, top1: float, top5: float, **facts: Any) -> Callable[..., Outputs]:
+def _register(name: str, depth_multiplier: float, **facts: Any) -> Callable[..., Outputs]:
     function = mobilenet_v1
     if depth_multiplier != 1.0:
         function = functools.wraps(mobilenet_v1)(functools.partial(mobilenet_v1, depth_multiplier=depth_multiplier))
@@ -268,17 +269,13 @@ def _register(name: str, depth_multiplier: float, top1: float, top5: float, **fa
         arg_scope=mobilenet_v1_arg_scope,
         head_scopes="MobilenetV1/Logits",
         features="AvgPool_1a",
-        checkpoint=registry.PublishedCheckpoint(
-            f"mobilenet_v1_{depth_multiplier}_224.tgz", folder=registry.MODELS_URL + "mobilenet_v1_2018_08_02/"
-        ),
-        top1=top1,
-        top5=top5,
+        checkpoint=published.get(f"mobilenet_v1_{depth_multiplier}_224"),
         paper="Howard et al. 2017, MobileNets: efficient convolutional networks for mobile vision, arXiv:1704.04861",
         **facts,
     )(function)
 
 
-_register("mobilenet_v1", 1.0, 70.9, 89.9, parameters=4_233_001, multiply_adds=568_741_376)
-mobilenet_v1_075 = _register("mobilenet_v1_075", 0.75, 68.4, 88.2, parameters=2_586_329, multiply_adds=325_401_216)
-mobilenet_v1_050 = _register("mobilenet_v1_050", 0.5, 63.3, 84.9, parameters=1_332_105, multiply_adds=149_497_600)
-mobilenet_v1_025 = _register("mobilenet_v1_025", 0.25, 49.8, 74.2, parameters=470_329, multiply_adds=41_030_528)
+_register("mobilenet_v1", 1.0, parameters=4_233_001, multiply_adds=568_741_376)
+mobilenet_v1_075 = _register("mobilenet_v1_075", 0.75, parameters=2_586_329, multiply_adds=325_401_216)
+mobilenet_v1_050 = _register("mobilenet_v1_050", 0.5, parameters=1_332_105, multiply_adds=149_497_600)
+mobilenet_v1_025 = _register("mobilenet_v1_025", 0.25, parameters=470_329, multiply_adds=41_030_528)

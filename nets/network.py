@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from nets import initializers, layers, nets_factory, registry
+from nets import stages as stages_lib
 
 EndPoints = dict[str, tf.Tensor]
 
@@ -93,6 +94,11 @@ class Network(tf.Module):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Slim name -> shape of every variable."""
         return {spec.name: spec.shape for spec in self.specs}
+
+    @property
+    def stages(self) -> tuple[stages_lib.Stage, ...]:
+        """(name, scopes) of each stage in the order of computation, see `nets.stages`."""
+        return stages_lib.stages(self.shapes, self.record.head_scopes)
 
     @property
     def trainable_names(self) -> list[str]:
@@ -211,15 +217,25 @@ class Network(tf.Module):
             if not moves or (trained is not None and is_frozen(scope))
         )
 
-    def regularization_loss(self, names: Iterable[str] | None = None) -> tf.Tensor:
-        """Sum of the L2 terms (float32 scalar) over all regularised variables, or over those in `names`."""
+    def regularization_loss(
+        self, names: Iterable[str] | None = None, factors: Mapping[str, float] | None = None
+    ) -> tf.Tensor:
+        """Sum of the L2 terms (float32 scalar) over all regularised variables, or over those in `names`.
+
+        Args:
+            names: variables to sum over; None for all.
+            factors: variable -> what its term is multiplied by, where that is not 1.
+        """
         names = None if names is None else set(names)
-        terms = [
-            spec.regularizer(self.variables_by_name[spec.name])
-            for spec in self.specs
-            if spec.regularizer is not None and (names is None or spec.name in names)
-        ]
-        terms = [term for term in terms if term is not None]
+        factors = factors or {}
+        terms = []
+        for spec in self.specs:
+            factor = factors.get(spec.name, 1.0)
+            if spec.regularizer is None or factor == 0 or (names is not None and spec.name not in names):
+                continue
+            term = spec.regularizer(self.variables_by_name[spec.name])
+            if term is not None:
+                terms.append(term if factor == 1 else factor * term)
         return tf.add_n(terms) if terms else tf.constant(0.0)
 
     # -- calls -------------------------------------------------------------------------------------------------------
@@ -372,10 +388,20 @@ def _make_spec(
     )
 
 
+def class_axes(name: str, **options: Any) -> dict[str, int]:
+    """Returns which axis of which variable is the class axis: Slim name -> axis, in the network's order.
+
+    Builds the network at two widths and compares the shapes, so that no table has to say it.
+
+    Args:
+        name: network.
+        **options: of `Network`: `image_size`, `channels`.
+    """
+    return {variable: axis for variable, (axis, _) in _class_axes(name, **options).items()}
+
+
 def class_count(name: str, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
     """Reads off a checkpoint's shapes how many classes its classifier has.
-
-    Builds the network at two widths to learn which axis of which variable is the class axis, so no table says it.
 
     Args:
         name: network.
@@ -384,9 +410,18 @@ def class_count(name: str, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
     Returns:
         The number of classes, or None where the checkpoint has no classifier of this network.
     """
-    narrow, wide = (Network(name, width).shapes for width in (3, 5))
-    for variable in reversed(narrow):  # the main head is built last
-        axes = [i for i, (a, b) in enumerate(zip(narrow[variable], wide[variable], strict=True)) if a != b]
-        if axes and variable in shapes and len(shapes[variable]) == len(narrow[variable]):
-            return shapes[variable][axes[0]]
+    for variable, (axis, rank) in reversed(_class_axes(name).items()):  # the main head is built last
+        if variable in shapes and len(shapes[variable]) == rank:
+            return shapes[variable][axis]
     return None
+
+
+def _class_axes(name: str, **options: Any) -> dict[str, tuple[int, int]]:
+    """The class axis and the rank of each variable that has one."""
+    narrow, wide = (Network(name, width, **options).shapes for width in (3, 5))
+    found = {}
+    for variable, shape in narrow.items():
+        axes = [i for i, (a, b) in enumerate(zip(shape, wide[variable], strict=True)) if a != b]
+        if axes:
+            found[variable] = (axes[0], len(shape))
+    return found

@@ -26,8 +26,7 @@ from typing import Any
 
 from common import suggest
 from common.errors import UserError
-
-MODELS_URL = "http://download.tensorflow.org/models/"
+from common.published import PublishedCheckpoint
 
 # In Slim's order, which is also the order of `records`.
 _FAMILIES = (
@@ -59,23 +58,6 @@ _builtin_loaded = False
 
 
 @dataclasses.dataclass(frozen=True)
-class PublishedCheckpoint:
-    """An ImageNet checkpoint that the network's authors published."""
-
-    archive: str  # file name, a .tar.gz or .tgz
-    num_classes: int = 1001  # width of its classifier
-    label_offset: int = 0  # what to subtract from a label that counts the background class as 0 (`--labels_offset`)
-    folder: str = MODELS_URL  # where the archive is, with a final slash
-    preprocessing: str | None = None  # recipe it was trained with, where that is not the network's
-    image_size: int | None = None  # side in pixels it was trained with, where that is not the network's
-
-    @property
-    def url(self) -> str:
-        """Where to download it."""
-        return self.folder + self.archive
-
-
-@dataclasses.dataclass(frozen=True)
 class NetworkRecord:
     """All that the rest of the project knows about a network."""
 
@@ -88,7 +70,7 @@ class NetworkRecord:
     features: str | None = None  # end point that the classifier reads (before dropout)
     channels: int = 3
     checkpoint: PublishedCheckpoint | None = None
-    top1: float | None = None  # ImageNet validation accuracy in percent, single crop, of that checkpoint
+    top1: float | None = None  # ImageNet validation accuracy in percent, single crop; None for the checkpoint's
     top5: float | None = None
     parameters: int | None = None  # trained values that a prediction uses, with `num_classes` classes (`nets.cost`)
     multiply_adds: int | None = None  # of a prediction; for video networks, of a clip of 64 frames
@@ -102,6 +84,9 @@ class NetworkRecord:
             raise ValueError(f"network {self.name!r}: image_size and channels must be positive")
         if not isinstance(self.head_scopes, tuple) or not all(isinstance(scope, str) for scope in self.head_scopes):
             raise ValueError(f"network {self.name!r}: head_scopes must be a tuple of scope names")
+        for name in ("top1", "top5"):
+            if self.checkpoint and getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(self.checkpoint, name))  # the class is frozen
 
     @property
     def num_classes(self) -> int:

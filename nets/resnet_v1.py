@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry, resnet_utils
 from nets.blocks import Outputs
@@ -196,17 +197,15 @@ def _make(layers: int, accuracy: str = "", **facts: Any):
     )(resnet)
 
 
-def _published(layers: int, top1: float, top5: float) -> dict[str, Any]:
-    archive = f"resnet_v1_{layers}_2016_08_28.tar.gz"
+def _published(layers: int) -> dict[str, Any]:
+    checkpoint = published.get(f"resnet_v1_{layers}_2016_08_28")
     return {
-        "accuracy": f"{top1} % top-1, {top5} % top-5 on ImageNet. ",
-        "checkpoint": registry.PublishedCheckpoint(archive, num_classes=1000, label_offset=1),
-        "top1": top1,
-        "top5": top5,
+        "accuracy": f"{checkpoint.top1} % top-1, {checkpoint.top5} % top-5 on ImageNet. ",
+        "checkpoint": checkpoint,
     }
 
 
-resnet_v1_50 = _make(50, parameters=25_557_032, multiply_adds=3_482_255_360, **_published(50, 75.2, 92.2))
-resnet_v1_101 = _make(101, parameters=44_549_160, multiply_adds=7_194_476_544, **_published(101, 76.4, 92.9))
-resnet_v1_152 = _make(152, parameters=60_192_808, multiply_adds=10_906_697_728, **_published(152, 76.8, 93.2))
+resnet_v1_50 = _make(50, parameters=25_557_032, multiply_adds=3_482_255_360, **_published(50))
+resnet_v1_101 = _make(101, parameters=44_549_160, multiply_adds=7_194_476_544, **_published(101))
+resnet_v1_152 = _make(152, parameters=60_192_808, multiply_adds=10_906_697_728, **_published(152))
 resnet_v1_200 = _make(200, parameters=64_673_832, multiply_adds=14_400_552_960)

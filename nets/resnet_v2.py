@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry, resnet_utils
 from nets.blocks import Outputs
@@ -180,21 +181,18 @@ def _make(layers: int, accuracy: str = "", **facts: Any):
     )(resnet)
 
 
-def _published(layers: int, top1: float, top5: float) -> dict[str, Any]:
+def _published(layers: int) -> dict[str, Any]:
+    checkpoint = published.get(f"resnet_v2_{layers}_2017_04_14")
+    figures = f"{checkpoint.top1} % top-1, {checkpoint.top5} % top-5 on ImageNet"
     return {
-        "accuracy": f"{top1} % top-1, {top5} % top-5 on ImageNet (with inception preprocessing at 299 pixels). ",
-        # Slim evaluates a ResNet v2 with its `vgg` recipe at 224 unless told otherwise, but trained these ones so:
-        "checkpoint": registry.PublishedCheckpoint(
-            f"resnet_v2_{layers}_2017_04_14.tar.gz", preprocessing="inception", image_size=299
-        ),
-        "top1": top1,
-        "top5": top5,
+        "accuracy": f"{figures} (with {checkpoint.preprocessing} preprocessing at {checkpoint.image_size} pixels). ",
+        "checkpoint": checkpoint,
     }
 
 
-resnet_v2_50 = _make(50, parameters=25_570_409, multiply_adds=3_482_257_408, **_published(50, 75.6, 92.8))
-resnet_v2_101 = _make(101, parameters=44_579_945, multiply_adds=7_194_478_592, **_published(101, 77.0, 93.7))
-resnet_v2_152 = _make(152, parameters=60_238_953, multiply_adds=10_906_699_776, **_published(152, 77.8, 94.1))
+resnet_v2_50 = _make(50, parameters=25_570_409, multiply_adds=3_482_257_408, **_published(50))
+resnet_v2_101 = _make(101, parameters=44_579_945, multiply_adds=7_194_478_592, **_published(101))
+resnet_v2_152 = _make(152, parameters=60_238_953, multiply_adds=10_906_699_776, **_published(152))
 resnet_v2_200 = _make(
     200,
     "79.9 % top-1, 95.2 % top-5 on ImageNet. ",

@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry
 from nets.blocks import Outputs
@@ -113,30 +114,22 @@ def _make(name: str, title: str, accuracy: str = "", **facts: Any):
     )(vgg)
 
 
-def _published(archive: str) -> registry.PublishedCheckpoint:
-    return registry.PublishedCheckpoint(archive, num_classes=1000, label_offset=1)
-
-
 vgg_a = _make("vgg_a", "VGG with 11 layers, configuration A", parameters=132_863_336, multiply_adds=7_609_090_048)
 vgg_16 = _make(
     "vgg_16",
     "VGG with 16 layers, configuration D",
     "71.5 % top-1, 89.8 % top-5 on ImageNet. ",
-    checkpoint=_published("vgg_16_2016_08_28.tar.gz"),
-    top1=71.5,
+    checkpoint=published.get("vgg_16_2016_08_28"),
     parameters=138_357_544,
     multiply_adds=15_470_264_320,
-    top5=89.8,
 )
 vgg_19 = _make(
     "vgg_19",
     "VGG with 19 layers, configuration E",
     "71.1 % top-1, 89.8 % top-5 on ImageNet. ",
-    checkpoint=_published("vgg_19_2016_08_28.tar.gz"),
-    top1=71.1,
+    checkpoint=published.get("vgg_19_2016_08_28"),
     parameters=143_667_240,
     multiply_adds=19_632_062_464,
-    top5=89.8,
 )
 
 # The paper's names.

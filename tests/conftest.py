@@ -1,9 +1,12 @@
 """Fixtures shared by all tests."""
 
+import hashlib
+import http.server
 import os
 import pathlib
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 # Before TensorFlow is imported: its C++ log lines are noise here.
@@ -89,3 +92,59 @@ def pretrained(shapes, tmp_path_factory) -> pathlib.Path:
         )
     )
     return folder
+
+
+class FileHandler(http.server.BaseHTTPRequestHandler):
+    """Serves the server's `files` by name, else its `content`, with ranges; see the fixture `file_server`."""
+
+    def do_GET(self):
+        server = self.server
+        server.asked.append(self.headers.get("Range"))
+        if server.status != 200:
+            self.send_error(server.status)
+            return
+        content = server.files.get(self.path.rsplit("/", 1)[-1], server.content)
+        if content is None:
+            self.send_error(404)
+            return
+        start = 0
+        etag = f'"{hashlib.md5(content).hexdigest()}"'
+        wanted = self.headers.get("Range")
+        if wanted and server.ranges and self.headers.get("If-Range") == etag:
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        if start >= len(content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("ETag", etag)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        stop = start + (server.break_after.pop(0) if server.break_after else len(content))
+        self.wfile.write(content[start:stop])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def file_server():
+    """A server on this machine.
+
+    `url` is its address with a final slash. It answers with `files[name]`, else with `content` (None: 404); with
+    `status` where that is not 200; it breaks each answer off after so many bytes as `break_after` says; `ranges=False`
+    sends whole files only. `asked` collects the ranges asked for.
+    """
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FileHandler) as server:
+        server.files, server.content = {}, None
+        server.asked, server.break_after, server.ranges, server.status = [], [], True, 200
+        server.url = f"http://127.0.0.1:{server.server_address[1]}/"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry
 from nets.blocks import Outputs
@@ -175,9 +176,7 @@ def _variant(name: str, **defaults: Any) -> Callable[..., Outputs]:
     return function
 
 
-def _register(
-    name: str, function: Callable[..., Outputs], width: float, top1: float, top5: float, **facts: Any
-) -> None:
+def _register(name: str, function: Callable[..., Outputs], width: float, **facts: Any) -> None:
     registry.network(
         name,
         image_size=224,
@@ -185,11 +184,7 @@ def _register(
         arg_scope=training_scope,
         head_scopes="MobilenetV2/Logits",
         features="global_pool",
-        checkpoint=registry.PublishedCheckpoint(
-            f"mobilenet_v2_{width}_224.tgz", folder="https://storage.googleapis.com/mobilenet_v2/checkpoints/"
-        ),
-        top1=top1,
-        top5=top5,
+        checkpoint=published.get(f"mobilenet_v2_{width}_224"),
         paper="Sandler et al. 2018, MobileNetV2: inverted residuals and linear bottlenecks, arXiv:1801.04381",
         **facts,
     )(function)
@@ -199,6 +194,6 @@ mobilenet_v2_140 = _variant("mobilenet_v2_140", depth_multiplier=1.4)
 mobilenet_v2_050 = _variant("mobilenet_v2_050", depth_multiplier=0.5, finegrain_classification_mode=True)
 mobilenet_v2_035 = _variant("mobilenet_v2_035", depth_multiplier=0.35, finegrain_classification_mode=True)
 
-_register("mobilenet_v2", mobilenet, 1.0, 71.8, 91.0, parameters=3_506_153, multiply_adds=300_775_552)
-_register("mobilenet_v2_140", mobilenet_v2_140, 1.4, 75.0, 92.5, parameters=6_110_569, multiply_adds=582_197_616)
-_register("mobilenet_v2_035", mobilenet_v2_035, 0.35, 60.3, 82.9, parameters=1_678_409, multiply_adds=59_287_088)
+_register("mobilenet_v2", mobilenet, 1.0, parameters=3_506_153, multiply_adds=300_775_552)
+_register("mobilenet_v2_140", mobilenet_v2_140, 1.4, parameters=6_110_569, multiply_adds=582_197_616)
+_register("mobilenet_v2_035", mobilenet_v2_035, 0.35, parameters=1_678_409, multiply_adds=59_287_088)

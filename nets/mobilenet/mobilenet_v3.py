@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry
 from nets.blocks import Outputs
@@ -294,12 +295,10 @@ base = mobilenet_base
 
 _V3 = {
     "scope": "MobilenetV3",
-    "folder": "https://storage.googleapis.com/mobilenet_v3/checkpoints/",
     "paper": "Howard et al. 2019, Searching for MobileNetV3, arXiv:1905.02244",
 }
 _EDGE_TPU = {
     "scope": "MobilenetEdgeTPU",
-    "folder": "https://storage.cloud.google.com/mobilenet_edgetpu/checkpoints/",
     "paper": "Howard and Gupta 2019, Introducing the next generation of on-device vision models: MobileNetV3 and "
     "MobileNetEdgeTPU, Google AI blog",
 }
@@ -308,8 +307,6 @@ _EDGE_TPU = {
 def _register(
     name: str,
     family: dict[str, str],
-    archive: str,
-    top1: float,
     *,
     parameters: int,
     multiply_adds: int,
@@ -324,8 +321,7 @@ def _register(
         arg_scope=training_scope,
         head_scopes=f"{family['scope']}/Logits",
         features="global_pool",
-        checkpoint=registry.PublishedCheckpoint(archive, folder=family["folder"]),
-        top1=top1,
+        checkpoint=published.of_network(name),
         parameters=parameters,
         multiply_adds=multiply_adds,
         paper=family["paper"],
@@ -335,8 +331,6 @@ def _register(
 small = _register(
     "mobilenet_v3_small",
     _V3,
-    "v3-small_224_1.0_float.tgz",
-    67.5,
     parameters=2_543_881,
     multiply_adds=56_511_424,
     conv_defs=V3_SMALL,
@@ -344,8 +338,6 @@ small = _register(
 large = _register(
     "mobilenet_v3_large",
     _V3,
-    "v3-large_224_1.0_float.tgz",
-    75.2,
     parameters=5_484_313,
     multiply_adds=216_591_040,
     conv_defs=V3_LARGE,
@@ -353,8 +345,6 @@ large = _register(
 small_minimalistic = _register(
     "mobilenet_v3_small_minimalistic",
     _V3,
-    "v3-small-minimalistic_224_1.0_float.tgz",
-    61.9,
     parameters=2_045_761,
     multiply_adds=52_289_472,
     conv_defs=V3_SMALL_MINIMALISTIC,
@@ -362,8 +352,6 @@ small_minimalistic = _register(
 large_minimalistic = _register(
     "mobilenet_v3_large_minimalistic",
     _V3,
-    "v3-large-minimalistic_224_1.0_float.tgz",
-    72.3,
     parameters=3_925_569,
     multiply_adds=209_137_984,
     conv_defs=V3_LARGE_MINIMALISTIC,
@@ -371,8 +359,6 @@ large_minimalistic = _register(
 edge_tpu = _register(
     "mobilenet_edgetpu",
     _EDGE_TPU,
-    "mobilenet_edgetpu_224_1.0.tgz",
-    75.6,
     parameters=4_092_713,
     multiply_adds=990_670_464,
     conv_defs=V3_EDGETPU,
@@ -380,8 +366,6 @@ edge_tpu = _register(
 edge_tpu_075 = _register(
     "mobilenet_edgetpu_075",
     _EDGE_TPU,
-    "mobilenet_edgetpu_224_0.75.tgz",
-    73.5,
     parameters=2_989_441,
     multiply_adds=624_487_584,
     conv_defs=V3_EDGETPU,

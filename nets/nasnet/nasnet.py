@@ -4,13 +4,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from common import published
 from nets import layers as slim
 from nets import registry
 from nets.blocks import Outputs
 from nets.nasnet import cell_stack, nasnet_utils
 from nets.nasnet.cell_stack import CellStep, Config
-
-WEIGHTS_URL = "https://storage.googleapis.com/download.tensorflow.org/models/"
 
 
 def cifar_config() -> Config:
@@ -174,9 +173,7 @@ def build_nasnet_cifar(
     arg_scope=nasnet_mobile_arg_scope,
     head_scopes=("final_layer", "aux_7"),
     features="global_pool",
-    checkpoint=registry.PublishedCheckpoint("nasnet-a_mobile_04_10_2017.tar.gz", folder=WEIGHTS_URL),
-    top1=74.0,
-    top5=91.6,
+    checkpoint=published.get("nasnet-a_mobile_04_10_2017"),
     parameters=5_291_035,
     multiply_adds=563_639_872,
     paper=_PAPER,
@@ -227,9 +224,7 @@ def build_nasnet_mobile(
     arg_scope=nasnet_large_arg_scope,
     head_scopes=("final_layer", "aux_11"),
     features="global_pool",
-    checkpoint=registry.PublishedCheckpoint("nasnet-a_large_04_10_2017.tar.gz", folder=WEIGHTS_URL),
-    top1=82.7,
-    top5=96.2,
+    checkpoint=published.get("nasnet-a_large_04_10_2017"),
     parameters=88_757_183,
     multiply_adds=23_783_418_690,
     paper=_PAPER,

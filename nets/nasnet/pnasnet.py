@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from common import published
 from nets import registry
 from nets.blocks import Outputs
 from nets.nasnet import cell_stack, nasnet, nasnet_utils
@@ -93,9 +94,7 @@ _PAPER = "Liu et al. 2018, Progressive neural architecture search, arXiv:1712.00
     arg_scope=pnasnet_mobile_arg_scope,
     head_scopes=("final_layer", "aux_5"),
     features="global_pool",
-    checkpoint=registry.PublishedCheckpoint("pnasnet-5_mobile_2017_12_13.tar.gz", folder=nasnet.WEIGHTS_URL),
-    top1=74.2,
-    top5=91.9,
+    checkpoint=published.get("pnasnet-5_mobile_2017_12_13"),
     parameters=5_065_568,
     multiply_adds=587_294_280,
     paper=_PAPER,
@@ -146,9 +145,7 @@ def build_pnasnet_mobile(
     arg_scope=pnasnet_large_arg_scope,
     head_scopes=("final_layer", "aux_7"),
     features="global_pool",
-    checkpoint=registry.PublishedCheckpoint("pnasnet-5_large_2017_12_13.tar.gz", folder=nasnet.WEIGHTS_URL),
-    top1=82.9,
-    top5=96.2,
+    checkpoint=published.get("pnasnet-5_large_2017_12_13"),
     parameters=86_061_989,
     multiply_adds=24_937_400_112,
     paper=_PAPER,

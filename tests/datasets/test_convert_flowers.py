@@ -4,8 +4,9 @@ import tarfile
 
 import pytest
 
+from common import downloads
 from common.errors import UserError
-from datasets import downloads, flowers
+from datasets import flowers
 from datasets.convert import convert
 
 

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from common import downloads
 from common.errors import UserError
-from datasets import dataset_factory, downloads, mnist
+from datasets import dataset_factory, mnist
 from datasets.convert import convert
 
 

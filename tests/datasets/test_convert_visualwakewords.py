@@ -6,8 +6,9 @@ import zipfile
 import pytest
 import tensorflow as tf
 
+from common import downloads
 from common.errors import UserError
-from datasets import downloads, visualwakewords
+from datasets import visualwakewords
 from datasets.convert import convert
 
 

@@ -1,6 +1,7 @@
 """The registry and Slim's factory on top of it."""
 
 import inspect
+import math
 import re
 import subprocess
 import sys
@@ -8,9 +9,11 @@ import sys
 import pytest
 import tensorflow as tf
 
+from common import published
 from common.errors import UserError
 from nets import layers as slim
 from nets import nets_factory, registry
+from nets.network import Network
 
 v1 = tf.compat.v1
 
@@ -169,6 +172,34 @@ def test_published_checkpoints_of_vgg_and_resnet_v1_have_1000_classes():
         assert re.fullmatch(r"https?://[^ ]+/[^/ ]+\.(tgz|tar\.gz)", record.checkpoint.url)
         assert (record.checkpoint.num_classes, record.checkpoint.label_offset) == ((1000, 1) if thousand else (1001, 0))
         assert record.top1 < (record.top5 or 100), "of MobileNet v3 and Edge TPU only top-1 is published"
+
+
+def test_records_and_catalogue_name_the_same_checkpoints():
+    for record in registry.records():
+        assert record.checkpoint is published.of_network(record.name)
+    for entry in published.catalogue():
+        record = registry.get(entry.network or entry.family)
+        assert entry.preprocessing == record.preprocessing or record.name.startswith("resnet_v2")
+        if entry is record.checkpoint:
+            assert not entry.quantized
+            assert (record.top1, record.top5) == (entry.top1, entry.top5)
+            assert entry.image_size == record.image_size or record.name.startswith("resnet_v2")
+
+
+@pytest.mark.parametrize(
+    ("key", "millions"),  # of parameters, as the README of the MobileNets says
+    [
+        ("mobilenet_v2_1.3_224", 5.34),
+        ("mobilenet_v2_0.75_224", 2.61),
+        ("mobilenet_v2_0.5_224", 1.95),
+        ("v3-large_224_0.75_float", 4.0),
+    ],
+)
+def test_options_of_a_width_that_is_not_registered_make_the_published_network(key, millions):
+    entry = published.get(key)
+    network = Network(entry.family, 1000, **entry.options)
+    parameters = sum(math.prod(spec.shape) for spec in network.specs if spec.trainable)
+    assert parameters == pytest.approx(millions * 1e6, rel=0.03)
 
 
 @pytest.mark.parametrize(
