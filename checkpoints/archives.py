@@ -13,7 +13,7 @@ from typing import BinaryIO
 import tensorflow as tf
 from absl import logging
 
-from checkpoints import folders
+from checkpoints import folders, zoo
 from common.errors import UserError
 
 _ARCHIVE = re.compile(r"\.(tar\.gz|tgz|tar)$", re.IGNORECASE)
@@ -44,10 +44,9 @@ def extract(archive: str) -> str:
     """
     stat = tf.io.gfile.stat(archive)
     key = f"{stat.length:x}-{stat.mtime_nsec:x}"
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     name = f"{os.path.basename(archive)}-{zlib.crc32(os.path.abspath(archive).encode()):08x}"
     beside = [] if "://" in archive else [os.path.join(f"{archive}.extracted", key)]
-    places = [*beside, os.path.join(cache, "tf_slim_checkpoints", name, key)]
+    places = [*beside, os.path.join(zoo.cache_folder(), name, key)]
     for place in places:
         if os.path.isdir(place):
             return place

@@ -5,9 +5,10 @@ Works on {name: shape} alone, so it needs neither TensorFlow nor files; `restore
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from absl import logging
 
 from checkpoints import restore_messages, scopes
@@ -58,7 +59,9 @@ class RestorePlan:
         bookkeeping: in the checkpoint, but no model's variable: optimizer slots, averages, the step. Never an error.
         exclude: the terms excluded; `auto` replaced by the head scopes that it found not to fit.
         head_scopes: the network's heads.
+        stages: the network's stages, what `last:N` counts.
         adapted: name in the network -> how it is made, of those in `restored` that take another form.
+        original_names: name in `found` -> name in the file, where the checkpoint is looked at under other names.
     """
 
     source: str
@@ -72,7 +75,9 @@ class RestorePlan:
     bookkeeping: tuple[str, ...]
     exclude: tuple[str, ...] = ()
     head_scopes: tuple[str, ...] = ()
+    stages: tuple[scopes.Stage, ...] = ()
     adapted: Mapping[str, Adaptation] = dataclasses.field(default_factory=dict)
+    original_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def fits(self) -> bool:
@@ -80,10 +85,17 @@ class RestorePlan:
         return not (self.missing or self.mismatched or self.extra)
 
     def values(self, reader: Reader) -> dict[str, Any]:
-        """Reads what is restored, all in one go: name in the network -> value, adapted where it must be."""
+        """Reads what is restored, all in one go: name in the network -> value, adapted where it must be.
+
+        Raises:
+            UserError: a value is not finite: nothing can be computed with it.
+        """
         read = reader.read(self.restored.values())
+        broken = [name for name, source in self.restored.items() if not _is_finite(read[source])]
+        if broken:
+            raise UserError(restore_messages.not_finite(self, broken))
         return {
-            name: self.adapted[name].apply(read[source].numpy()) if name in self.adapted else read[source]
+            name: self.adapted[name].apply(np.asarray(read[source])) if name in self.adapted else read[source]
             for name, source in self.restored.items()
         }
 
@@ -98,6 +110,15 @@ class RestorePlan:
     def flags(self, trainable: str | None = None) -> str:
         """The flags that make it work, `trainable` being the present --trainable_scopes; see `restore_messages`."""
         return restore_messages.repair_flags(self, trainable)
+
+
+def _is_finite(value: Any) -> bool:
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        return True
+    # The sum is finite only where all are, and is made several times as fast as a test of each.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
 def is_bookkeeping(name: str, variables: Mapping[str, Shape]) -> bool:
@@ -116,6 +137,7 @@ def compare(
     exclude: str | Sequence[str] | None = None,
     head_scopes: Sequence[str] = (),
     *,
+    stages: Sequence[scopes.Stage] = (),
     sources: Mapping[str, str] | None = None,
     adaptations: Mapping[str, Adaptation] | None = None,
     source: str = "the checkpoint",
@@ -127,6 +149,7 @@ def compare(
         found: the checkpoint's.
         exclude: terms of `scopes`, matched against the names of both; `auto`: those head scopes that do not fit.
         head_scopes: the network's heads.
+        stages: the network's stages, as `scopes.Vocabulary` has them.
         sources: name in the network -> name in the checkpoint, where they differ (`averages.sources`).
         adaptations: name in the network -> how it is made of the checkpoint's, where the two may differ in shape. One
           that is excluded is not made; one that is not a variable of the network does not count.
@@ -144,14 +167,15 @@ def compare(
         unfit = {*whole.missing, *whole.mismatched, *whole.extra}
         heads = [scope for scope in head_scopes if matching(unfit, scope)]
         terms = list(dict.fromkeys(new for term in terms for new in (heads if term == AUTO else [term])))
-    excluded = frozenset(scopes.select(known, terms, head_scopes, EXCLUDE_FLAG))
+    vocabulary = scopes.Vocabulary(tuple(head_scopes), tuple(stages))
+    excluded = frozenset(scopes.select(known, terms, vocabulary, EXCLUDE_FLAG))
     if wanted and excluded.issuperset(wanted):
         raise UserError(
             f"{EXCLUDE_FLAG}={','.join(terms)} excludes all {len(wanted)} variables of the network, so nothing is left "
             f"to restore: exclude less, or leave --checkpoint_path out to train from scratch"
         )
     plan = _compare(wanted, found, excluded, sources, adaptations, source)
-    return dataclasses.replace(plan, exclude=tuple(terms), head_scopes=tuple(head_scopes))
+    return dataclasses.replace(plan, exclude=tuple(terms), head_scopes=tuple(head_scopes), stages=tuple(stages))
 
 
 def _compare(
@@ -201,9 +225,11 @@ def plan(
     trainable_text: str | None = None,
     *,
     allow_extra: bool = False,
+    stages: Sequence[scopes.Stage] = (),
     sources: Mapping[str, str] | None = None,
     adaptations: Mapping[str, Adaptation] | None = None,
     can_exclude: bool = True,
+    name_network: Callable[[Mapping[str, Shape]], str | None] | None = None,
 ) -> RestorePlan:
     """Plans the restoring of a checkpoint into a network, strictly.
 
@@ -216,8 +242,9 @@ def plan(
         trainable_text: --trainable_scopes as given, for the flags in the message.
         allow_extra: the checkpoint may have more than the network, as when a run's auxiliary classifier is not built
           for evaluation.
-        sources, adaptations: as in `compare`.
+        stages, sources, adaptations: as in `compare`.
         can_exclude: False for programs without --checkpoint_exclude_scopes: the message then says what else to do.
+        name_network: tells from a checkpoint's shapes which network it is of; asked where it is not this one.
 
     Raises:
         UserError: something is missing, extra or of another shape and not excluded, or nothing would be restored. The
@@ -228,17 +255,19 @@ def plan(
         reader.shapes,
         exclude,
         head_scopes,
+        stages=stages,
         sources=sources,
         adaptations=adaptations,
         source=reader.path,
     )
+    compared = dataclasses.replace(compared, original_names=getattr(reader, "original_names", {}))
     problems = compared
     if ignore_missing and compared.restored:
         problems = dataclasses.replace(problems, missing=())
     if allow_extra:
         problems = dataclasses.replace(problems, extra=())
     if not problems.fits:
-        raise UserError(restore_messages.explain(problems, trainable_text, can_exclude))
+        raise UserError(restore_messages.explain(problems, trainable_text, can_exclude, name_network))
     if compared.missing:
         logging.warning("%s", restore_messages.missing_warning(compared))
     return compared

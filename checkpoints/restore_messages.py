@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from checkpoints import scopes
+from checkpoints import averages, first_layer, renames, scopes
 from checkpoints.patterns import cover, matching, top_level
 from common.errors import UserError
 
@@ -16,32 +16,47 @@ _MOST_LISTED = 10  # variables of each kind in an error
 _MOST_TERMS = 12  # a flag that excludes more scopes than this repairs nothing: it is the wrong network
 _FEW_SHARED = 0.1  # share of the network's names in the checkpoint below which it is another network's
 _MANY_MISMATCHED = 0.5  # share of other shapes above which it is another variant of the network
+_CHECK_BOTH = "check --model_name and --checkpoint_path"
 _OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 # -- the error ------------------------------------------------------------------------------------
 
 
-def explain(plan: RestorePlan, trainable: str | None = None, can_exclude: bool = True) -> str:
+NameNetwork = Callable[[Mapping[str, "Shape"]], str | None]
+
+
+def explain(
+    plan: RestorePlan,
+    trainable: str | None = None,
+    can_exclude: bool = True,
+    name_network: NameNetwork | None = None,
+) -> str:
     """The whole error for a plan that does not fit: what, why as far as it can be told, the flags.
 
     Args:
         plan: a plan that does not fit.
         trainable: --trainable_scopes as given.
-        can_exclude: whether the program has --checkpoint_exclude_scopes.
+        can_exclude: whether the program has --checkpoint_exclude_scopes, and with it --checkpoint_rename.
+        name_network: tells from a checkpoint's shapes which network it is of.
     """
+    name = name_network or (lambda shapes: None)
     considered = [name for name in plan.wanted if name not in set(plan.excluded)]
     shared = len(plan.restored) + len(plan.mismatched)
     if shared < _FEW_SHARED * len(considered) or not shared:
-        return _another_network(plan, shared, len(considered))
+        return _another_network(plan, shared, len(considered), can_exclude, name)
     body = [name for name in considered if not _in_head(plan, name)]
     if sum(name in plan.mismatched for name in body) > _MANY_MISMATCHED * len(body):
-        return _another_variant(plan, len(considered))
+        return _another_variant(plan, len(considered), name)
     lines = [f"{plan.source} does not fit the network: {_counts(plan)}", *_differences(plan), *_class_hints(plan)]
+    refusal = first_layer.refusal(plan.wanted, plan.found)
+    lines += [f"{refusal}."] if refusal else []
     if len(needed_terms(plan)) > _MOST_TERMS:
-        end = "So much differs that it is another variant of the network: give the --model_name of the checkpoint"
+        end = f"So much differs that it is another variant of the network. {_model_advice(plan, name)}"
     elif not can_exclude:
-        end = "It must be a checkpoint of this very network: check --model_name and --checkpoint_path"
+        right = name(plan.found)
+        advice = f"use --model_name={right}, or another --checkpoint_path" if right else _CHECK_BOTH
+        end = f"It must be a checkpoint of this very network: {advice}"
     elif not plan.restored:
         end = "Nothing is left to restore: leave --checkpoint_path out to train from scratch"
     else:
@@ -79,41 +94,52 @@ def _differences(plan: RestorePlan, most: int = _MOST_LISTED) -> list[str]:
     return lines
 
 
-def _another_network(plan: RestorePlan, shared: int, considered: int) -> str:
+def _model_advice(plan: RestorePlan, name_network: NameNetwork) -> str:
+    """What to do about the wrong network: the flag where it can be told which is right."""
+    name = name_network(plan.found)
+    if name:
+        return f"Use --model_name={name}, or another --checkpoint_path"
+    return "Give the --model_name that it belongs to, or another --checkpoint_path"
+
+
+def _another_network(
+    plan: RestorePlan, shared: int, considered: int, can_rename: bool, name_network: NameNetwork
+) -> str:
     names = [name for name in plan.found if name not in set(plan.bookkeeping)]
     if any(name.endswith(_OBJECT_SUFFIX) for name in names):
         return (
             f"{plan.source} is an object-based TF2 checkpoint (of Keras or tf.train.Checkpoint, its names are paths of "
             f"objects like {names[0]!r}): give a name-based one, as Slim and this program write"
         )
-    return "\n".join(
-        [
-            f"{plan.source} is the checkpoint of another network: it has {shared} of {considered} variables",
-            f"  network     {_scopes_text(plan.wanted)}",
-            f"  checkpoint  {_scopes_text(names)}",
-            "Give the --model_name that it belongs to, or another --checkpoint_path",
-        ]
-    )
+    start = f"{plan.source} is the checkpoint of another network: it has {shared} of {considered} variables"
+    scopes_of_both = [f"  network     {_scopes_text(plan.wanted)}", f"  checkpoint  {_scopes_text(names)}"]
+    body = {name: shape for name, shape in plan.wanted.items() if not _in_head(plan, name)}
+    of_a_model = {name: plan.found[name] for name in names}
+    rename = renames.suggestion(body, of_a_model) if can_rename and not name_network(plan.found) else None
+    if rename:
+        start = f"{plan.source} has this network under other names: {shared} of {considered} variables are the same"
+        return "\n".join([start, *scopes_of_both, f"Use {renames.FLAG}={rename}"])
+    return "\n".join([start, *scopes_of_both, _model_advice(plan, name_network)])
 
 
-def _another_variant(plan: RestorePlan, considered: int) -> str:
-    factor = _width_factor(plan)
+def _another_variant(plan: RestorePlan, considered: int, name_network: NameNetwork) -> str:
+    factor = width_factor(plan.mismatched)
     how = f" (its layers are {factor:g} times as wide)" if factor else ""
     return "\n".join(
         [
             f"{plan.source} is of another variant of this network{how}: {len(plan.mismatched)} of {considered} "
             f"variables have another shape",
             *_differences(plan, most=3),
-            "Give the --model_name of that variant, or another --checkpoint_path",
+            _model_advice(plan, name_network),
         ]
     )
 
 
-def _width_factor(plan: RestorePlan) -> float | None:
-    """Checkpoint's width by the network's, where most layers agree on it."""
+def width_factor(mismatched: Mapping[str, tuple[Shape, Shape]]) -> float | None:
+    """Checkpoint's width by the network's, where most layers agree on it; name -> (network's shape, checkpoint's)."""
     ratios = [
         round(theirs[-1] / ours[-1], 3)
-        for ours, theirs in plan.mismatched.values()
+        for ours, theirs in mismatched.values()
         if ours and theirs and ours[-1] and ours[-1] != theirs[-1]
     ]
     if not ratios:
@@ -201,7 +227,7 @@ def _trained_terms(plan: RestorePlan, terms: Sequence[str], trainable: str | Non
         return [term for term in terms if term == scopes.HEAD or matching(new, term)] if only_heads else []
     given = scopes.split(trainable)
     try:
-        trained = set(scopes.select(plan.wanted, given, plan.head_scopes))
+        trained = set(scopes.select(plan.wanted, given, scopes.Vocabulary(plan.head_scopes, plan.stages)))
     except UserError:  # told elsewhere
         return given
     statistics = ("/moving_mean", "/moving_variance")
@@ -234,10 +260,23 @@ def missing_warning(plan: RestorePlan) -> str:
     )
 
 
+def not_finite(plan: RestorePlan, names: Sequence[str]) -> str:
+    """The error for values that are NaN or infinite."""
+    terms = cover(names, plan.wanted)
+    listed = ", ".join(names[:3]) + (f", ... ({len(names)})" if len(names) > 3 else "")
+    exclude = ",".join(dict.fromkeys([*plan.exclude, *terms]))
+    return (
+        f"{plan.source} holds values that are NaN or infinite, of training that had diverged: {listed}; take an "
+        f"earlier checkpoint, or in training begin anew there: --checkpoint_exclude_scopes={exclude}"
+    )
+
+
 def summary(plan: RestorePlan) -> str:
     """One line: `136 of 138 variables restored from PATH; new: MobilenetV1/Logits`."""
     new = [name for name in plan.wanted if name not in plan.restored]
     line = f"{len(plan.restored)} of {len(plan.wanted)} variables restored from {plan.source}"
+    from_averages = sum(source.endswith(averages.SUFFIX) for source in plan.restored.values())
+    line += f", {from_averages} of them from moving averages" if from_averages else ""
     adapted = [f"{name} ({adaptation.text})" for name, adaptation in plan.adapted.items()]
     if adapted:
         line += f"; adapted: {', '.join(adapted[:4])}" + (", ..." if len(adapted) > 4 else "")
@@ -250,6 +289,7 @@ def summary(plan: RestorePlan) -> str:
 def origin(plan: RestorePlan, name: str) -> str:
     """How a variable is restored: `restored`, `restored from NAME`, `restored: 3 channels summed to 1`."""
     source = plan.restored[name]
+    source = plan.original_names.get(source, source)
     text = "restored" if source == name else f"restored from {source}"
     return f"{text}: {plan.adapted[name].text}" if name in plan.adapted else text
 

@@ -12,6 +12,7 @@ from common.suggest import near_matches
 
 _REGULAR_EXPRESSION = re.compile(r"[\\^$+(){}|.]")
 _MOST_TERMS = 12
+_MOST_STAGES = 30
 _RULE = "scopes are whole path components, with * as a wildcard inside one"
 
 
@@ -36,18 +37,45 @@ def no_match(term: str, terms: Sequence[str], names: Sequence[str], head_scopes:
         return f"{start}: {_RULE}, not {kind}. Use {_repaired(flag, terms, term, old)}"
     if pattern == "auto" and head_scopes:
         return f"{start}: 'auto' is for --checkpoint_exclude_scopes alone. Use {_repaired(flag, terms, term, ['head'])}"
+    if re.match(r"\w{3,5}[:=]\d+$", pattern) and near_matches(re.split("[:=]", pattern)[0], ["last"]):
+        meant = f"last:{re.split('[:=]', pattern)[1]}"
+        return f"{start}; did you mean {meant!r}? Use {_repaired(flag, terms, term, [meant])}"
     near = near_scopes(pattern, names, ("head", "all") if head_scopes else ("all",))
     if near:
         meant = " or ".join(repr(scope) for scope in near)
         return f"{start}; did you mean {meant}? Use {_repaired(flag, terms, term, near[:1])}"
-    return f"{start} ({_RULE}). {_what_there_is(pattern, names)}"
+    return f"{start} ({_RULE}). {what_there_is(pattern, names)}"
 
 
 def no_head(names: Sequence[str], head_scopes: Sequence[str], flag: str) -> str:
     """The message for `head` where there is none."""
     if not head_scopes:
-        return f"{flag}: this network does not say what its head is; name the scopes. {_what_there_is('', names)}"
-    return f"{flag}: 'head' means {','.join(head_scopes)}, and there is no such variable. {_what_there_is('', names)}"
+        return f"{flag}: this network does not say what its head is; name the scopes. {what_there_is('', names)}"
+    return f"{flag}: 'head' means {','.join(head_scopes)}, and there is no such variable. {what_there_is('', names)}"
+
+
+_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def no_last(term: str, terms: Sequence[str], stages: Sequence[str], flag: str) -> str:
+    """The message for `last`, `last:two`, `last:0` and for more stages than there are.
+
+    Args:
+        term: the term, one of `terms`; may begin with `-`.
+        terms: the whole list, to print it repaired.
+        stages: names of the network's stages, first to last.
+        flag: name of the flag, with its dashes.
+    """
+    if not stages:
+        return f"{flag}: {term!r} counts a network's stages, and here none are known; name the scopes"
+    count = term.removeprefix("-").removeprefix("last").strip(": ").lower()
+    wanted = _NUMBERS.index(count) + 1 if count in _NUMBERS else int(count) if count.isdecimal() else 1
+    meant = f"last:{min(max(wanted, 1), len(stages))}"
+    listed = ", ".join(reversed(stages[-_MOST_STAGES:])) + (", ..." if len(stages) > _MOST_STAGES else "")
+    return (
+        f"{flag}: {term.removeprefix('-')!r} is not last:N with N from 1 to {len(stages)}; the network's stages, last "
+        f"first: {listed}. Use {_repaired(flag, terms, term, [meant])}"
+    )
 
 
 def slim_selection(pattern: str, names: Sequence[str]) -> list[str]:
@@ -127,7 +155,7 @@ def _walk(parts: list[str], tree: dict[str, list[str]]) -> list[str]:
     return reached
 
 
-def _what_there_is(pattern: str, names: Iterable[str], most: int = 12) -> str:
+def what_there_is(pattern: str, names: Iterable[str], most: int = 12) -> str:
     """Says which scopes there are where the pattern stops leading anywhere."""
     tree = _children(names)
     scope = ""

@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -70,16 +70,87 @@ def save(folder: str | os.PathLike[str], step: int, tensors: Mapping[str, Any], 
         _write_state(folder, [*old, *kept])
     except (tf.errors.OpError, OSError) as error:
         _discard(temporary)
-        reason = " ".join((getattr(error, "message", None) or str(error)).split()).split("}} ", 1)[-1]
-        raise UserError(
-            f"cannot save the checkpoint {prefix}: {reason.removesuffix(' [Op:SaveV2]')}; "
-            f"free space or give another folder"
-        ) from None
+        raise _failure(prefix, error) from None
     try:
         _prune(folder, old, kept)
     except (tf.errors.OpError, OSError) as error:
         logging.warning("An old checkpoint in %s could not be deleted: %s", folder, error)
     return prefix
+
+
+def write(prefix: str, tensors: Mapping[str, Any], overwrite: bool = False) -> None:
+    """Writes one checkpoint under any name, whole or not at all; no state file, and nothing else is deleted.
+
+    Args:
+        prefix: its folder is made where it is not there.
+        tensors: name -> tensor, variable or array.
+        overwrite: replace a checkpoint of that name. It goes when the new one is wholly on the disk.
+
+    Raises:
+        UserError: there is one and it is not to be replaced, the folder cannot be written, or the disk is full.
+    """
+    folder, base = os.path.split(prefix)
+    folder = folder or "."
+    temporary, aside = (os.path.join(folder, f".{base}.tmp-{uuid.uuid4().hex[:8]}") for _ in range(2))
+    try:
+        gfile.makedirs(folder)
+        old = sorted(parts(prefix), key=lambda name: not name.endswith(".index"))
+        if old and not overwrite:
+            raise UserError(f"{prefix} is there already ({', '.join(old)}): add --overwrite, or give another name")
+        _write(temporary, tensors)
+        for name in old:  # the index first: with it the old one stops existing
+            gfile.rename(os.path.join(folder, name), aside + name.removeprefix(base))
+        gfile.rename(f"{temporary}{_DATA}", f"{prefix}{_DATA}")
+        gfile.rename(f"{temporary}.index", f"{prefix}.index")
+        _sync(folder)
+        _remove(*(aside + name.removeprefix(base) for name in old))
+    except (tf.errors.OpError, OSError) as error:
+        _discard(temporary)
+        raise _failure(prefix, error) from None
+
+
+def is_own(prefix: str) -> bool:
+    """Whether a checkpoint has the name that `save` gives: `model.ckpt-STEP`."""
+    return bool(_OWN.match(os.path.basename(prefix)))
+
+
+def parts(prefix: str) -> list[str]:
+    """Names of the files of a checkpoint."""
+    folder, base = os.path.split(prefix)
+    return [name for name in folders.listing(folder or ".") if _belongs(name, base) or name == f"{base}.index"]
+
+
+def remove(folder: str, prefixes: Collection[str]) -> None:
+    """Deletes checkpoints of a run's folder, and only then takes them off the state file.
+
+    Args:
+        folder: the run's.
+        prefixes: checkpoints in it; not its newest.
+
+    Raises:
+        UserError: one cannot be deleted.
+        ValueError: the newest is among them.
+    """
+    newest = folders.newest(folder)
+    if newest in prefixes:
+        raise ValueError(f"{newest} is the newest checkpoint")
+    listed = _listed(folder)
+    try:
+        for prefix in prefixes:
+            _remove_checkpoint(prefix)
+        if left := [path for path in listed if path not in prefixes]:
+            _write_state(folder, left)
+    except (tf.errors.OpError, OSError) as error:
+        raise UserError(f"cannot delete a checkpoint in {folder}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join((getattr(error, "message", None) or str(error)).split())
+    return text.split("}} ", 1)[-1].removesuffix(" [Op:SaveV2]")
+
+
+def _failure(prefix: str, error: Exception) -> UserError:
+    return UserError(f"cannot save the checkpoint {prefix}: {_reason(error)}; free space or give another folder")
 
 
 def _write(prefix: str, tensors: Mapping[str, Any]) -> None:
@@ -176,13 +247,11 @@ def _prune(folder: str, old: list[str], kept: list[str]) -> None:
 
 def _remove_checkpoint(prefix: str) -> None:
     """Deletes a checkpoint: it stops existing with its index, which waits under a temporary name until all is gone."""
-    folder, base = os.path.split(prefix)
-    step = folders.step_of(prefix)
+    folder, step = os.path.dirname(prefix), folders.step_of(prefix)
     tombstone = os.path.join(folder, f".{NAME}-{step}.tmp-{uuid.uuid4().hex[:8]}.index")
     if gfile.exists(f"{prefix}.index"):
         gfile.rename(f"{prefix}.index", tombstone, overwrite=True)
-    parts = [name for name in folders.listing(folder) if _belongs(name, base)]
-    _remove(*(os.path.join(folder, name) for name in parts), tombstone)
+    _remove(*(os.path.join(folder, name) for name in parts(prefix)), tombstone)
 
 
 def _belongs(name: str, base: str) -> bool:

@@ -300,13 +300,13 @@ def test_another_width_is_named_as_such():
         "x.ckpt is of another variant of this network (its layers are 4 times as wide): "
         "32 of 34 variables have another shape"
     )
-    assert lines[-1] == "Give the --model_name of that variant, or another --checkpoint_path"
+    assert lines[-1] == "Give the --model_name that it belongs to, or another --checkpoint_path"
 
 
 def test_a_great_many_differences_are_not_listed_as_a_flag():
     wanted = net(5, layers=60)
     found = {name: shape for i, (name, shape) in enumerate(wanted.items()) if i % 4}
-    assert last_line(error(wanted, found)).endswith("give the --model_name of the checkpoint")
+    assert "another variant of the network. Give the --model_name" in last_line(error(wanted, found))
 
 
 @pytest.mark.parametrize("exclude", ["all", "Net", "*/weights,*/BatchNorm,*/biases", "-Nothing,all"])
