@@ -32,7 +32,7 @@ def export(config: ExportConfig) -> str:
     model = models.load(
         config.checkpoint_path, _said_of_model(config), config.use_moving_averages, "--use_moving_averages"
     )
-    models.check_is_float_image_network(model.network)
+    models.check_takes_images(model.network.record)
     names = labels.class_names(model.info, config.labels_file)
     encoded = samples.encoded_images(model.run, model.info.channels)
     with _unpublished(config.export_dir) as unpublished:
@@ -49,7 +49,8 @@ def export(config: ExportConfig) -> str:
         len(encoded),
         difference,
     )
-    logging.info("Exported %s (step %d) to %s", model.checkpoint, model.step, version)
+    averages = ", moving averages" if model.uses_averages else ""
+    logging.info("Exported %s (step %d%s) to %s", model.checkpoint, model.step, averages, version)
     logging.info("  saved_model_cli show --dir %s --all", version)
     logging.info("  python classify_images.py --saved_model=%s PHOTOS", config.export_dir)
     return version

@@ -1,8 +1,9 @@
 """The progress line of a training run."""
 
-import sys
 import time
 from typing import Any, TextIO
+
+from common.progress import StatusLine
 
 
 def duration(seconds: float) -> str:
@@ -29,18 +30,16 @@ class Progress:
     """
 
     def __init__(self, first_step: int, last_step: int | None, batch_size: int, stream: TextIO | None = None):
-        self._stream = stream or sys.stderr
-        self._in_place = self._stream.isatty()
+        self._status = StatusLine(stream)
         self._last_step = last_step
         self._batch_size = batch_size
         self._step = first_step
         self._time = time.perf_counter()
         self._rate: float | None = None  # smoothed seconds per step
-        self._width = 0
 
     def start(self, step: int, loss: float) -> None:
         """Prints the loss of the first step, whose time is compilation, and starts the clock."""
-        self._print(f"global step {step}: loss = {loss:.4f}")
+        self._status.show(f"global step {step}: loss = {loss:.4f}")
         self.mark(step)
 
     def mark(self, step: int) -> None:
@@ -60,7 +59,7 @@ class Progress:
         line += f"{speed:.1f} images/s" if speed < 100 else f"{speed:.0f} images/s"
         if self._last_step and step < self._last_step:
             line += f", {duration((self._last_step - step) * self._rate)} left"
-        self._print(line)
+        self._status.show(line)
         return seconds, speed
 
     def __enter__(self) -> "Progress":
@@ -68,13 +67,4 @@ class Progress:
 
     def __exit__(self, *exception: Any) -> None:
         """Ends a line that is being rewritten."""
-        if self._in_place and self._width:
-            print(file=self._stream, flush=True)
-        self._width = 0
-
-    def _print(self, line: str) -> None:
-        if self._in_place:
-            print(f"\r{line:<{self._width}}", end="", file=self._stream, flush=True)
-            self._width = len(line)
-        else:
-            print(line, file=self._stream, flush=True)
+        self._status.end()

@@ -6,6 +6,9 @@ import re
 
 import pytest
 
+from checkpoint_tools.convert_config import ConvertConfig as ConvertCheckpointConfig
+from checkpoint_tools.doctor import DoctorConfig
+from checkpoint_tools.fetching import FetchConfig
 from datasets.convert import ConvertConfig
 from datasets.doctor import InspectConfig
 from exporting.config import ClassifyConfig, ExportConfig
@@ -20,7 +23,10 @@ CONFIGS = {
     "export_saved_model.py": ExportConfig,
     "classify_images.py": ClassifyConfig,
     "download_and_convert_data.py": ConvertConfig,
+    "inspect_checkpoint.py": DoctorConfig,
     "inspect_dataset.py": InspectConfig,
+    "convert_checkpoint.py": ConvertCheckpointConfig,
+    "fetch_checkpoint.py": FetchConfig,
 }
 
 

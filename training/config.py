@@ -6,6 +6,7 @@ Fields marked `slim=True` are flags of the original scripts: same names, same de
 
 import dataclasses
 
+from checkpoints import renames, scopes
 from common.config import option
 from common.errors import FlagError
 from preprocessing import augmentation as augmentation_lib
@@ -99,19 +100,62 @@ class TrainConfig:
     # Where to start.
     train_dir: str = option("/tmp/tfmodel/", "Folder of the run: checkpoints, events, run.json.", slim=True)
     checkpoint_path: str | None = option(
-        None, "Checkpoint to start from: prefix, folder (its newest) or .tar.gz as published.", slim=True
+        None,
+        "Checkpoint to start from: prefix, folder (its newest; FOLDER@STEP: of a step), .tar.gz as published, "
+        "SavedModel or frozen graph (.pb).",
+        slim=True,
     )
     checkpoint_exclude_scopes: str | None = option(
         None,
-        "Comma separated scopes not to restore: whole path components, globs, `head`; `auto`: the head if it "
-        "does not fit.",
+        "Comma separated scopes not to restore: whole path components, globs, `head`, `last:N`; `auto`: the head if it "
+        "does not fit. See docs/checkpoints.md.",
         slim=True,
     )
     ignore_missing_vars: bool = option(
         False, "Initialise what the checkpoint does not have instead of failing.", slim=True
     )
     trainable_scopes: str | None = option(
-        None, "Comma separated scopes to train: whole path components, globs, `head`; default: all.", slim=True
+        None,
+        "Comma separated scopes to train: whole path components, globs, `head`, `last:N`; default: all.",
+        slim=True,
+    )
+    checkpoint_rename: str | None = option(
+        None,
+        "FROM:TO, comma separated: scopes or names in the checkpoint and what the network calls them; `FROM:` takes a "
+        "scope away, `:TO` puts one before all.",
+    )
+    checkpoint_averages: bool = option(
+        False, "Start from the checkpoint's moving averages in place of its variables, as evaluation does."
+    )
+    dry_run: bool = option(
+        False, "Print where each variable would start from and whether it would be trained; write nothing, and end."
+    )
+
+    # Classes that the checkpoint knows; see docs/classes.md.
+    checkpoint_labels: str | None = option(
+        None,
+        "Begin with the checkpoint's classifier rows for the classes that it has, too, by name: `auto` (its run.json, "
+        "a labels.txt beside it, ImageNet's for 1000 and 1001 classes) or a file of its class names. Default: no rows.",
+    )
+    extend_classes: bool = option(
+        False, "Add the new classes of --dataset_dir to the classifier of --checkpoint_path, which keeps its old ones."
+    )
+    replay_dataset_dir: str | None = option(
+        None, "With --extend_classes: TFRecords of the old classes, mixed into the batches against forgetting."
+    )
+    replay_share: float = option(
+        0.5,
+        "Share of old images in a batch; 0: --replay_dataset_dir is for the report alone.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    distillation_weight: float = option(
+        0.0,
+        "With --extend_classes: weight of the loss that keeps what the network said of the old classes (1 is usual).",
+        minimum=0.0,
+    )
+    distillation_temperature: float = option(
+        2.0, "Softens the two distributions that --distillation_weight compares.", minimum=0.1
     )
 
     # How long, and what is kept.
@@ -124,6 +168,9 @@ class TrainConfig:
 
     # Loss and batch norm.
     weight_decay: float = option(0.00004, "L2 scale; replaces the network's own default.", minimum=0.0, slim=True)
+    weight_decay_multipliers: str | None = option(
+        None, "SCOPE=FACTOR, comma separated, the later wins: multiplies --weight_decay, as in `head=0,*/fc6=10`."
+    )
     label_smoothing: float = option(
         0.0, "Share of a label spread over all classes.", minimum=0.0, maximum=1.0, slim=True
     )
@@ -141,6 +188,9 @@ class TrainConfig:
 
     # Learning rate.
     learning_rate: float = option(0.01, "Initial learning rate.", minimum=0.0, slim=True)
+    learning_rate_multipliers: str | None = option(
+        None, "SCOPE=FACTOR, comma separated, the later wins: multiplies the rate, as in `all=0.1,head=1`."
+    )
     learning_rate_decay_type: str = option("exponential", "Schedule.", choices=DECAY_TYPES, slim=True)
     learning_rate_decay_factor: float = option(0.94, "Factor of the exponential schedule.", minimum=0.0, slim=True)
     num_epochs_per_decay: float = option(
@@ -179,7 +229,11 @@ class TrainConfig:
 
     def __post_init__(self):
         require_dataset_dir(self.dataset_dir)
+        renames.parse(self.checkpoint_rename)
+        for name in ("learning_rate_multipliers", "weight_decay_multipliers"):
+            scopes.split_factors(getattr(self, name), f"--{name}")
         self._check_augmentation()
+        self._check_extension()
         if self.cache == "none" and self.cache_images != "encoded":
             raise FlagError("--cache_images says what to keep, --cache=none keeps nothing; add --cache=memory or disk")
         if self.cache != "disk" and self.cache_dir:
@@ -197,6 +251,46 @@ class TrainConfig:
             raise FlagError("mixup and cutmix in --augmentation mix the images of a batch: use --batch_size=2 or more")
         if self.preview_augmentation and not self.preview_augmentation.lower().endswith(".png"):
             raise FlagError(f"--preview_augmentation={self.preview_augmentation} must be the name of a .png file")
+
+    def _check_extension(self) -> None:
+        if not self.extend_classes:
+            for name, off in {"replay_dataset_dir": None, "replay_share": 0.5, "distillation_weight": 0.0}.items():
+                if getattr(self, name) != off:
+                    raise FlagError(
+                        f"--{name} goes with --extend_classes, which adds classes; add that or leave it out"
+                    )
+        elif not self.checkpoint_path:
+            raise FlagError(
+                "--extend_classes adds classes to a trained classifier: name its run, --checkpoint_path=RUN"
+            )
+        elif self.labels_offset:
+            raise FlagError("--extend_classes finds classes by name: leave --labels_offset out")
+        elif self.class_weights == "balanced":
+            raise FlagError(
+                "--class_weights=balanced counts one data set: with --extend_classes give numbers or a file, or "
+                "--class_balance"
+            )
+        if self.distillation_temperature != 2.0 and not self.distillation_weight:
+            raise FlagError(
+                "--distillation_temperature is that of --distillation_weight, which is 0: add it, 1 is usual"
+            )
+        if self.distillation_weight and self.label_smoothing and not self.num_replayed:
+            raise FlagError(
+                "--label_smoothing spreads over all classes, which --distillation_weight keeps apart where nothing is "
+                "replayed: leave it out, or add --replay_dataset_dir"
+            )
+        if self.replay_share != 0.5 and not self.replay_dataset_dir:
+            raise FlagError("--replay_share is of the images in --replay_dataset_dir: name that folder")
+        if self.replay_dataset_dir and self.replay_share and not 0 < self.num_replayed < self.batch_size:
+            raise FlagError(
+                f"--replay_share={self.replay_share:g} of --batch_size={self.batch_size} is {self.num_replayed} "
+                "images: a batch must have old and new ones"
+            )
+
+    @property
+    def num_replayed(self) -> int:
+        """Old images in a batch."""
+        return round(self.replay_share * self.batch_size) if self.replay_dataset_dir else 0
 
     def parsed_augmentation(self) -> augmentation_lib.Augmentation | None:
         """What `augmentation` asks for; None: the recipe's own random steps."""

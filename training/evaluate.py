@@ -8,12 +8,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from checkpoint_tools import label_files
+from checkpoint_tools.labels import normalised
 from common.errors import FlagError, UserError
 from common.files import write_json
 from datasets import dataset_factory, filesystem, folds, input_pipeline, skipping, splits
+from datasets.dataset_factory import Dataset
 from reporting.summaries import write_scalars
 from training import inputs, models
 from training.config import EvalConfig, require_dataset_dir
@@ -35,11 +39,11 @@ def evaluate(config: EvalConfig, given: frozenset[str] = frozenset()) -> Evaluat
     model = models.load(
         config.checkpoint_path, _said_of_model(config, given), _wants_averages(config, given), "--moving_average_decay"
     )
-    models.check_is_float_image_network(model.network)
+    models.check_takes_images(model.network.record)
     dataset = _open_dataset(config, given, model.run)
     offset = config.labels_offset if "labels_offset" in given or not model.run else model.info.labels_offset
     model = _check_kind_of_labels(dataset, model)
-    _check_classes(dataset, model, offset)
+    label_map = _check_classes(dataset, model, offset)
     logging.info(
         "Evaluating %s (step %d%s) on %d images of split %r in %s",
         model.checkpoint,
@@ -50,7 +54,7 @@ def evaluate(config: EvalConfig, given: frozenset[str] = frozenset()) -> Evaluat
         config.dataset_dir or model.run["dataset"]["dir"],
     )
     folder = _make_eval_dir(config, given, model, dataset.split)  # before the work: it may not be possible
-    result = _evaluate(config, model, dataset, offset)
+    result = measure(config, model, dataset, offset, label_map)
     write_json(os.path.join(folder, METRICS_FILE), result.as_json())
     write_scalars(folder, model.step, {f"eval/{name}": value for name, value in result.metrics.headline().items()})
     logging.info("%s", report(result))
@@ -105,18 +109,45 @@ def _check_kind_of_labels(dataset: Any, model: models.LoadedModel) -> models.Loa
     return model
 
 
-def _check_classes(dataset: Any, model: models.LoadedModel, offset: int) -> None:
+def _check_classes(dataset: Any, model: models.LoadedModel, offset: int) -> np.ndarray | None:
+    """Fails where the data has other classes than the model; returns its class for each where the order differs."""
     classes = dataset.num_classes - offset
+    label_map = _map_by_name(dataset, model.info, offset)
+    if label_map is not None:
+        logging.info("Classes by name: the data has %d of the network's %d", classes, model.info.num_classes)
+        return label_map
     if classes == model.info.num_classes:
         _compare_names(dataset.labels_to_names or {}, model.info, offset)
-        return
+        return None
     hint = ""
-    if classes == model.info.num_classes + 1:
+    names = dataset.labels_to_names or {}
+    known = {normalised(label) for label in model.info.labels or ()}
+    others = [str(name) for k, name in sorted(names.items()) if k >= offset and normalised(str(name)) not in known]
+    if known and others and not label_files.is_background(others[0]):
+        listed = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if others[3:] else "")
+        hint = f": the network has no class {listed}; give --dataset_dir with data of its classes"
+    elif classes == model.info.num_classes + 1:
         hint = f": the network has no background class, add --labels_offset={offset + 1}"
     raise UserError(
         f"{model.checkpoint} has {model.info.num_classes} classes, the data has {dataset.num_classes} "
         f"(less --labels_offset={offset}){hint}"
     )
+
+
+def _map_by_name(dataset: Dataset, info: ModelInfo, offset: int) -> np.ndarray | None:
+    """The model's class of each class of the data, where all are the model's but in another order or number.
+
+    So it is with an extended network, whose run.json names the new classes' data, and with classes in a new order.
+    """
+    names = dataset.labels_to_names or {}
+    of_data = tuple(str(names.get(k, "")) for k in range(offset, dataset.num_classes))
+    if info.multi_label or not info.labels or of_data == info.labels:
+        return None
+    rows = label_files.match(of_data, info.labels).rows
+    if not of_data or len(set(rows.values())) < len(of_data):
+        return None
+    places = [rows[k] for k in range(len(of_data))]
+    return None if places == list(range(info.num_classes)) else np.array(places, np.int32)
 
 
 def _compare_names(names: Mapping[int, str], info: ModelInfo, offset: int) -> None:
@@ -147,8 +178,27 @@ def _make_eval_dir(config: EvalConfig, given: frozenset[str], model: models.Load
         raise UserError(f"{folder} cannot be written ({error.strerror}); name another folder with --eval_dir") from None
 
 
-def _evaluate(config: EvalConfig, model: models.LoadedModel, dataset: Any, offset: int) -> Evaluation:
+def measure(
+    config: EvalConfig,
+    model: models.LoadedModel,
+    dataset: Dataset,
+    offset: int,
+    label_map: np.ndarray | None = None,
+    quiet: bool = False,
+) -> Evaluation:
+    """Evaluates a model on a split.
+
+    Args:
+        config: how: batch size, threads, how much, corrupt records put up with.
+        model: the network.
+        dataset: the split.
+        offset: subtracted from the labels.
+        label_map: int32 [classes of the data, less the offset]: class of the model, -1: none; None: they are the same.
+        quiet: leave out the lines on how far it is.
+    """
     info = model.info
+    # Last in the table: what is no class of the data (-1) is none of the model either.
+    table = None if label_map is None else np.append(label_map, -1).astype(np.int32)
     preprocess = inputs.preprocess_fn(info.preprocessing_name, info.image_size, info.channels, is_training=False)
 
     def make(step: int, tolerant: bool) -> tf.data.Dataset:
@@ -170,10 +220,12 @@ def _evaluate(config: EvalConfig, model: models.LoadedModel, dataset: Any, offse
     began = time.monotonic()
     for i, batch in enumerate(skipping.Batches(make, unreadable), 1):
         labels = batch[info.labels_key]
+        if table is not None:
+            labels = tf.gather(table, labels % len(table))
         scores = score(batch["image"], labels)
         real = batch["mask"].numpy()
         metrics.add(labels.numpy()[real], *(value.numpy()[real] for value in scores))
-        if total < 20 or i % (total // 10) == 0 or i == total:
+        if not quiet and (total < 20 or i % (total // 10) == 0 or i == total):
             logging.info("Evaluation [%d/%d]", i, total)
     labels = info.labels or tuple(
         str((dataset.labels_to_names or {}).get(k + offset, k)) for k in range(info.num_classes)

@@ -22,15 +22,17 @@ from nets.network import Network
 from preprocessing import recipes
 from reporting.progress import Progress, duration
 from reporting.summaries import TrainSummaries
-from training import models, preview, runs
+from training import distillation, dry_run, extending, extension_report, models, preview, runs, selection
 from training.averages import MovingAverages
 from training.batch_norm import RECOMPUTE_IMAGES, BatchNormAverages
 from training.config import TrainConfig
 from training.data import TrainData
+from training.extending import Extension
 from training.optimizers import Optimizer
+from training.replay import extended_data
 from training.runs import ModelInfo
 from training.schedules import learning_rate
-from training.start import Start, names_to_train, starting_point
+from training.start import Start, starting_point
 from training.step import make_train_step
 
 _CHECKED_IMAGES = 128  # images on which the two modes of batch norm are compared
@@ -50,10 +52,13 @@ def train(config: TrainConfig, given: frozenset[str] = frozenset()) -> None:
         config.file_pattern,
         fold=config.fold,
     )
+    config, extension = extending.prepare(config, given, dataset)
     info = _model_info(config, dataset)
     if config.preview_augmentation:
         preview.write(config, info, dataset)
         return
+    if extension:
+        info = extension.extended(info)
     network = Network(
         info.model_name,
         info.num_classes,
@@ -63,8 +68,11 @@ def train(config: TrainConfig, given: frozenset[str] = frozenset()) -> None:
         seed=config.seed,
         compute_dtype=tf.as_dtype(config.precision),
     )
-    network.train_only(names_to_train(config, network))
-    start = starting_point(config, network)
+    network.train_only(selection.names_to_train(config, network))
+    start = starting_point(config, network, info.labels, extension)
+    if config.dry_run:
+        print(dry_run.table(config, network, start))
+        return
     logging.info("%s", start.text)
     if config.max_number_of_steps and start.step >= config.max_number_of_steps:
         logging.info(
@@ -72,10 +80,16 @@ def train(config: TrainConfig, given: frozenset[str] = frozenset()) -> None:
         )
         return
     known = (runs.read(config.train_dir) or {}).get("corrupt_records", ()) if start.kind == "resumed" else ()
-    data = TrainData(config, info, dataset, known)
+    if extension:
+        extension = extension_report.measured_before(extension, config, info)
+    data = (
+        extended_data(config, info, dataset, extension, known) if extension else TrainData(config, info, dataset, known)
+    )
     batches = data.batches(start.step, config.seed)
     # From here on images are read and decoded on other threads, while variables are made and the step is traced.
-    Trainer(config, given, dataset, info, network, start, data, batches).run()
+    Trainer(config, given, dataset, info, network, start, data, batches, extension).run()
+    if extension:
+        extension_report.report(extension, config, given, info)
 
 
 def _model_info(config: TrainConfig, dataset: Any) -> ModelInfo:
@@ -83,11 +97,13 @@ def _model_info(config: TrainConfig, dataset: Any) -> ModelInfo:
     if config.network_module:
         registry.load_module(config.network_module)
     record = models.known("--model_name", registry.get, config.model_name)
+    models.check_takes_images(record)
     recipe = models.known("--preprocessing_name", recipes.get, config.preprocessing_name or record.preprocessing)
     num_classes = dataset.num_classes - config.labels_offset
     if num_classes < 1:
         raise UserError(
-            f"--labels_offset={config.labels_offset} leaves no class of the {dataset.num_classes} in {dataset.name}"
+            f"--labels_offset={config.labels_offset} leaves no class of the {dataset.num_classes} in {dataset.name}: "
+            f"use --labels_offset=0, or 1 where class 0 is a background class"
         )
     names = dataset.labels_to_names
     labels = None
@@ -119,12 +135,16 @@ class Trainer:
         start: Start,
         data: TrainData,
         batches: Batches,
+        extension: Extension | None = None,
     ):
-        self._data, self._batches = data, batches
+        self._data, self._batches, self._extension = data, batches, extension
         self.config, self.dataset, self.info, self.network, self.start = config, dataset, info, network, start
         network.initialize({name: start.values[name] for name in network.shapes if name in start.values})
         self.global_step = tf.Variable(start.step, dtype=tf.int64, trainable=False, name="global_step")
-        self.optimizer = Optimizer(config, {name: network.variables_by_name[name] for name in network.trained_names})
+        self._rate_factors = selection.rate_factors(config, network)
+        self._decay_factors = selection.decay_factors(config, network)
+        trained = {name: network.variables_by_name[name] for name in network.trained_names}
+        self.optimizer = Optimizer(config, trained, self._rate_factors)
         self.batch_norm = BatchNormAverages(config.batch_norm, network, info.multi_label)
         self.averages = None
         if config.moving_average_decay:
@@ -159,6 +179,8 @@ class Trainer:
             self.global_step,
             self._data.class_weights,
             self.info.multi_label,
+            self._decay_factors,
+            distillation.of(config, self.info, self._extension) if self._extension else None,
         )
         spec = self._batches.element_spec
         train_step.get_concrete_function(spec["image"], spec[self.info.labels_key])
@@ -336,6 +358,10 @@ class Trainer:
             f"{sum(sizes[name] for name in trained):,}",
             f"{sum(sizes[name] for name in self.network.trainable_names):,}",
         )
+        for line in selection.describe(self._rate_factors, self._decay_factors, self.network):
+            logging.info("%s", line)
+        if self._extension:
+            logging.info("%s", self._extension.described())
         if self.config.augmentation:
             logging.info("Augmentation: %s", self.config.parsed_augmentation())
         logging.info("Batch norm: %s", self.batch_norm.describe())
@@ -354,7 +380,13 @@ class Trainer:
                 "num_classes": dataset.num_classes,
                 "fingerprint": dataset.fingerprint,
             },
-            "start": {"kind": self.start.kind, "step": self.start.step, "checkpoint": self.start.source},
+            "start": {
+                "kind": self.start.kind,
+                "step": self.start.step,
+                "checkpoint": self.start.source,
+                **({"classes": self.start.rows.as_json()} if self.start.rows else {}),
+            },
+            **({extending.RUN_KEY: self._extension.as_json()} if self._extension else {}),
             "trained": {
                 "variables": len(self.network.trained_names),
                 "scopes": self.config.trainable_scopes or "all",

@@ -30,9 +30,7 @@ class LoadedModel:
     run: dict[str, Any] | None  # the content of run.json
 
 
-def describe(
-    reader: "reader_lib.CheckpointReader", run: Mapping[str, Any] | None, given: Mapping[str, Any]
-) -> ModelInfo:
+def describe(reader: "reader_lib.Reader", run: Mapping[str, Any] | None, given: Mapping[str, Any]) -> ModelInfo:
     """Works out which model a checkpoint holds.
 
     `given` are the user's words (fields of `ModelInfo` to value) and win over the run's `run.json`; what neither says
@@ -47,8 +45,10 @@ def describe(
         same_network = given.get("model_name", of_run["model_name"]) == of_run["model_name"]
         values = (of_run if same_network else {}) | given
     if "model_name" not in values:
+        fits = name_other("")(reader.shapes)
         raise FlagError(
             f"--model_name is missing: there is no {runs.FILE_NAME} beside {reader.path} that says which network it is"
+            + (f"; by its variables it is --model_name={fits}" if fits else "")
         )
     record = known("--model_name", registry.get, values["model_name"])
     values.setdefault("image_size", record.image_size)
@@ -74,18 +74,30 @@ def known(flag: str, get: Callable[[str], Named], name: str) -> Named:
         raise FlagError(f"{flag}: {error}") from None
 
 
+def name_other(name: str) -> Callable[[Mapping[str, tuple[int, ...]]], str | None]:
+    """Returns what tells from a checkpoint's shapes which network of the zoo it is of, where it is not `name`."""
+
+    def name_network(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+        from checkpoint_tools import identify  # only here: few checkpoints are wrong
+
+        found = identify.identify(shapes).model_name
+        return None if found == name else found
+
+    return name_network
+
+
 def load(
     checkpoint_path: str, given: Mapping[str, Any], use_averages: bool | None = None, averages_flag: str = ""
 ) -> LoadedModel:
     """Restores a network, strictly: every variable that evaluation uses must be in the checkpoint with its shape.
 
     Args:
-        checkpoint_path: run folder, prefix, or what else `checkpoints.reader.resolve` takes.
+        checkpoint_path: run folder, prefix, or what else `checkpoints.reader.open_checkpoint` takes.
         given: what the user said of the model, see `describe`.
         use_averages: restore moving averages in place of the variables; None: where the checkpoint has them.
         averages_flag: the flag that says so, for the message where there are none.
     """
-    reader = reader_lib.CheckpointReader(checkpoint_path)
+    reader = reader_lib.open_checkpoint(checkpoint_path)
     run = runs.read(reader.path)
     info = describe(reader, run, given)
     network = Network(info.model_name, info.num_classes, image_size=info.image_size, channels=info.channels)
@@ -102,24 +114,34 @@ def load(
         allow_extra=True,
         sources=sources,
         can_exclude=False,
+        name_network=name_other(network.record.name),
     )
     network.initialize(plan.values(reader))
     return LoadedModel(network, info, reader.path, reader.step or 0, use_averages, run)
 
 
 def _needed_shapes(network: Network, available: Collection[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the variables to restore: a head that is built for training alone may be missing."""
-    if all(name in available for name in network.shapes):
-        return network.shapes
+    """Shapes of the variables to restore: auxiliary heads, which predictions do not need, may be missing."""
+    auxiliary = tuple(
+        f"{scope}/"
+        for scope in network.record.head_scopes[1:]
+        if not any(name.startswith(f"{scope}/") for name in available)  # one with holes is a mistake
+    )
     return {
-        name: shape for name, shape in network.shapes.items() if name in available or name in network.evaluation_names
+        name: shape
+        for name, shape in network.shapes.items()
+        if name in available or (name in network.evaluation_names and not (auxiliary and name.startswith(auxiliary)))
     }
 
 
-def check_is_float_image_network(network: Network) -> None:
+def check_takes_images(record: registry.NetworkRecord) -> None:
     """Fails for networks that do not take single images."""
-    if network.record.video:
-        raise UserError(f"{network.record.name} takes video clips; this script takes images")
+    if record.video:
+        others = ", ".join(other.name for other in registry.records() if not other.video and other.name[0] == "i")
+        raise UserError(
+            f"--model_name={record.name} takes video clips, this script images: name a network of images, such as "
+            f"{others}"
+        )
 
 
 def predict_fn(network: Network) -> Any:

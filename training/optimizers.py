@@ -114,14 +114,22 @@ class Optimizer(tf.Module):
     Args:
         config: its name (`config.optimizer`) and hyperparameters.
         variables: Slim name -> variable to train.
+        rate_factors: name -> what the learning rate is multiplied by for it, where that is not 1. With 0 the variable
+            and its slots stay as they are.
     """
 
-    def __init__(self, config: TrainConfig, variables: Mapping[str, tf.Variable]):
+    def __init__(
+        self,
+        config: TrainConfig,
+        variables: Mapping[str, tf.Variable],
+        rate_factors: Mapping[str, float] | None = None,
+    ):
         super().__init__(name=None)
         rule = _RULES[config.optimizer]
         self.config = config
         self._apply = rule.apply
         self._variables = dict(variables)
+        self._rate_factors = dict(rate_factors or {})
         self._slots = {
             name: [
                 tf.Variable(tf.fill(variable.shape, initial), trainable=False, name=f"{name}/{suffix}")
@@ -140,8 +148,10 @@ class Optimizer(tf.Module):
 
     def apply(self, gradients: Mapping[str, tf.Tensor | None], rate: tf.Tensor) -> None:
         """Moves each variable by its gradient at learning rate `rate`; None leaves a variable alone."""
+        rates = {factor: rate * factor for factor in set(self._rate_factors.values())} | {1.0: rate}
         for name, gradient in gradients.items():
-            if gradient is not None:
-                self._apply(self, self._variables[name], gradient, rate, self._slots[name])
+            factor = self._rate_factors.get(name, 1.0)
+            if gradient is not None and factor:  # at a rate of zero FTRL would divide by it
+                self._apply(self, self._variables[name], gradient, rates[factor], self._slots[name])
         for name, factor in self._factors.items():
             self.powers[name].assign(self.powers[name] * factor)

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from checkpoints import paths, zoo
 from common.errors import UserError
 from common.files import write_json
 
@@ -49,7 +50,10 @@ def write(folder: str, run: Mapping[str, Any]) -> None:
 
 
 def read(checkpoint_path: str) -> dict[str, Any] | None:
-    """Reads the `run.json` beside a checkpoint or in a run's folder; None where there is none."""
+    """Reads the `run.json` beside a checkpoint or in a run's folder (`FOLDER@STEP` too); None where there is none."""
+    if zoo.is_zoo(checkpoint_path):  # published files come without one
+        return None
+    checkpoint_path, _ = paths.split_step(checkpoint_path)
     folder = checkpoint_path if tf.io.gfile.isdir(checkpoint_path) else os.path.dirname(checkpoint_path)
     path = os.path.join(folder, FILE_NAME)
     if not tf.io.gfile.exists(path):

@@ -1,6 +1,6 @@
 """One step of training, as a compiled function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +10,8 @@ from preprocessing import batch_ops
 from training.averages import MovingAverages
 from training.batch_norm import BatchNormAverages
 from training.config import TrainConfig
+from training.distillation import LOSS as DISTILLATION_LOSS
+from training.distillation import Distillation
 from training.losses import classification_losses
 from training.optimizers import Optimizer
 from training.schedules import Schedule
@@ -27,10 +29,13 @@ def make_train_step(
     global_step: tf.Variable,
     class_weights: np.ndarray | None = None,
     multi_label: bool = False,
+    decay_factors: Mapping[str, float] | None = None,
+    distillation: Distillation | None = None,
 ) -> Step:
     """Returns the function (images [N, H, W, C], labels) -> scalars by their TensorBoard tags.
 
-    Labels, `class_weights` and `multi_label` are as in `losses.classification_losses`.
+    Labels, `class_weights` and `multi_label` are as in `losses.classification_losses`; `decay_factors` are those of
+    `Network.regularization_loss`; `distillation` adds its term.
 
     It moves the trained variables, the batch-norm averages, the averages of variables and the global step. Everything
     random in it follows from the run's seed and the step, so a resumed run repeats it bit for bit.
@@ -38,7 +43,7 @@ def make_train_step(
     trained = {name: network.variables_by_name[name] for name in network.trained_names}
     # Frozen weights decay by nothing, so their share of the reported loss is a constant: computed once, not each step.
     frozen = [name for name in network.shapes if name not in trained]
-    frozen_regularization = float(network.regularization_loss(frozen)) if frozen else 0.0
+    frozen_regularization = float(network.regularization_loss(frozen, decay_factors)) if frozen else 0.0
 
     augmentation = config.parsed_augmentation()
     mixing = augmentation.stage("batch") if augmentation else ()
@@ -52,16 +57,21 @@ def make_train_step(
             logits, end_points = network(
                 images, training=True, seed=tf.stack([config.seed, step]), step=step, **batch_norm.call_options(step)
             )
+            judged, judged_points = logits, end_points
+            if distillation is not None:
+                judged, judged_points = distillation.for_labels(logits, end_points, labels)
             losses = classification_losses(
-                logits,
-                end_points,
+                judged,
+                judged_points,
                 labels,
                 config.label_smoothing,
                 class_weights=class_weights,
                 multi_label=multi_label,
             )
+            if distillation is not None:
+                losses[DISTILLATION_LOSS] = distillation.loss(images, logits)
             data_loss = tf.add_n(list(losses.values()))
-            regularization = network.regularization_loss(trained) + frozen_regularization
+            regularization = network.regularization_loss(trained, decay_factors) + frozen_regularization
             total = data_loss + regularization
         rate = schedule(step)
         optimizer.apply(tape.gradient(total, trained), rate)

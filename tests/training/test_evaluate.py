@@ -239,7 +239,7 @@ def test_the_folder_of_the_evaluation_can_be_named(tiny, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_work(tiny, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(evaluate, "_evaluate", None)
+    monkeypatch.setattr(evaluate, "measure", None)
     with pytest.raises(UserError, match=r"file.* cannot be written .*--eval_dir"):
         run({**tiny, "eval_dir": str(tmp_path / "file" / "eval")})
 
@@ -333,23 +333,30 @@ def test_a_run_tells_all_by_itself(pretrained, shapes):
 
 
 def test_a_run_can_be_evaluated_on_other_data(averaged, shapes, tmp_path, logged):
-    """A copy elsewhere; and data whose classes are others, which is worth a warning."""
+    """A copy elsewhere; in another order, which the names tell; and data of other classes, which is worth a warning."""
     shutil.copytree(shapes["target"], tmp_path / "copy")
     flags = {"checkpoint_path": str(averaged), "dataset_dir": str(tmp_path / "copy")}
     assert run(flags).metrics.count > 0
     assert not [line for line in logged if line.startswith("warning")]
     description = json.loads((tmp_path / "copy" / "dataset.json").read_text())
     names = description["class_names"]
-    description["name"], description["class_names"] = "renamed", [names[1], names[0], *names[2:]]
-    (tmp_path / "other").mkdir()
-    for split in description["splits"].values():
-        for file in split["files"]:
-            shutil.copy(tmp_path / "copy" / file["name"], tmp_path / "other")
-    (tmp_path / "other" / "dataset.json").write_text(json.dumps(description))
-    run({**flags, "dataset_dir": str(tmp_path / "other")})
+
+    def renamed(folder, class_names):
+        folder.mkdir()
+        for split in description["splits"].values():
+            for file in split["files"]:
+                shutil.copy(tmp_path / "copy" / file["name"], folder)
+        (folder / "dataset.json").write_text(json.dumps({**description, "name": "x", "class_names": class_names}))
+        return {**flags, "dataset_dir": str(folder)}
+
+    straight = run(flags).metrics.confusion
+    turned = run(renamed(tmp_path / "turned", names[::-1])).metrics.confusion
+    np.testing.assert_array_equal(turned, straight[::-1])  # the images of the first class are the last's by name
+    assert f"Classes by name: the data has {len(names)} of the network's {len(names)}" in logged
+    run(renamed(tmp_path / "other", ["moon", *names[1:]]))
     (warning,) = [line for line in logged if line.startswith("warning")]
-    assert f"2 of {len(names)} classes have other names" in warning
-    assert f"class 0: '{names[1]}', in the run '{names[0]}'" in warning
+    assert f"1 of {len(names)} classes have other names" in warning
+    assert f"class 0: 'moon', in the run '{names[0]}'" in warning
 
 
 def test_a_damaged_run_json_is_told(averaged, tmp_path):
