@@ -53,6 +53,17 @@ def run_script() -> Callable[..., subprocess.CompletedProcess]:
 
 
 @pytest.fixture
+def own_networks(monkeypatch) -> None:
+    """Lets a test register networks and load modules of them without leaving them behind."""
+    from nets import registry
+
+    registry.names()  # so that what is put back has the built-in networks
+    monkeypatch.setattr(registry, "_records", dict(registry._records))
+    monkeypatch.setattr(registry, "_loaded_files", {})
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+@pytest.fixture
 def logged(monkeypatch) -> list[str]:
     """All lines that are logged in this process, warnings marked."""
     from absl import logging

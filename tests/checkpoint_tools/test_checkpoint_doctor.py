@@ -10,7 +10,6 @@ from checkpoint_tools.doctor import DoctorConfig, inspect
 from checkpoints import writer
 from checkpoints.reader import open_checkpoint
 from common.errors import FlagError, UserError
-from nets import registry
 from nets.network import Network
 
 RANDOM = np.random.RandomState(0)
@@ -161,10 +160,7 @@ def test_a_width_that_the_zoo_does_not_have(tmp_path):
     assert "variables have other shapes" in text
 
 
-def test_a_network_of_ones_own(tmp_path, monkeypatch):
-    registry.names()  # so that what is put back has the built-in networks
-    monkeypatch.setattr(registry, "_records", dict(registry._records))
-    monkeypatch.setattr(registry, "_loaded_files", {})
+def test_a_network_of_ones_own(tmp_path, own_networks):
     module = tmp_path / "mine.py"
     module.write_text(
         "import tensorflow as tf\n"

@@ -19,10 +19,10 @@ SIZES = {
     "mobilenet_v2_035": 64,
     "mobilenet_v3_small_minimalistic": 64,
     "mobilenet_v3_small": 64,
-    "inception_v3": 75,
-    "resnet_v2_50": 64,
 }
 SLOW_SIZES = {
+    "inception_v3": 75,
+    "resnet_v2_50": 64,
     "vgg_16": 224,
     "vgg_19": 224,
     "inception_resnet_v2": 96,

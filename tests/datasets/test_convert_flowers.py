@@ -51,7 +51,7 @@ def test_flowers_go_350_to_validation_and_a_tenth_of_few(shared_data, tmp_path):
 def test_download_is_used_checked_and_removed(archive, tmp_path, monkeypatch):
     asked = []
 
-    def fetch(url, path, sha256, help):
+    def fetch(url, path, sha256, help, **options):
         asked.append((url, sha256))
         shutil.copy(archive, path)
         return path

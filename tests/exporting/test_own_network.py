@@ -41,10 +41,7 @@ def own(images, num_classes=10, is_training=False, scope="Own"):
 
 
 @pytest.fixture
-def network_file(tmp_path, monkeypatch):
-    registry.names()
-    monkeypatch.setattr(registry, "_records", dict(registry._records))
-    monkeypatch.setattr(registry, "_loaded_files", {})
+def network_file(tmp_path, own_networks):
     path = tmp_path / "networks" / "mine.py"
     path.parent.mkdir()
     path.write_text(FILE)

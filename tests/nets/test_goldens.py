@@ -8,11 +8,8 @@ from nets import registry
 NAMES = registry.names()
 # More than 100 million weights to draw (vgg_16 stands for them), or a deeper copy of 101 layers, or many cells
 # (nasnet_mobile stands for them). Their names and shapes are checked always, their numbers by `make test-all`.
-SLOW = {
-    "overfeat",
-    "vgg_a",
-    "vgg_19",
-    "inception_v4",
+# Building the deepest as two graphs takes long already: their names are checked always by `test_network_goldens`.
+DEEP = {
     "resnet_v1_152",
     "resnet_v1_200",
     "resnet_v2_152",
@@ -21,14 +18,20 @@ SLOW = {
     "nasnet_large",
     "pnasnet_large",
 }
+SLOW = DEEP | {
+    "overfeat",
+    "vgg_a",
+    "vgg_19",
+    "inception_v4",
+}
 
-each_network = pytest.mark.parametrize("golden", NAMES, indirect=True, scope="module")
-each_network_some_slow = pytest.mark.parametrize(
-    "golden",
-    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NAMES],
-    indirect=True,
-    scope="module",
-)
+
+def _each_network(slow):
+    names = [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in NAMES]
+    return pytest.mark.parametrize("golden", names, indirect=True, scope="module")
+
+
+each_network, each_network_some_slow = _each_network(DEEP), _each_network(SLOW)
 
 
 def test_every_network_has_a_golden_and_every_golden_a_network(golden_tools):

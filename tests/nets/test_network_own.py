@@ -10,10 +10,8 @@ from nets.network import Network
 
 
 @pytest.fixture
-def own(monkeypatch):
+def own(own_networks):
     """`own(build)`: a Network of a function `build(images, is_training) -> features`, with a classifier on top."""
-    registry.names()
-    monkeypatch.setattr(registry, "_records", dict(registry._records))
 
     def make(build, **options):
         @registry.network("own", image_size=8, preprocessing="cifarnet", head_scopes="Own/logits")

@@ -1,7 +1,6 @@
 """The examples of docs/networks.md run as they stand there."""
 
 import re
-import sys
 
 import pytest
 import tensorflow as tf
@@ -30,11 +29,7 @@ def test_a_network_of_ones_own_trains_and_evaluates(blocks, run_script, shapes, 
     assert "accuracy" in (done.stdout + done.stderr).lower()
 
 
-def test_a_file_of_the_original_slim_runs_with_its_import_line_changed(blocks, monkeypatch, tmp_path):
-    registry.names()
-    monkeypatch.setattr(registry, "_records", dict(registry._records))
-    monkeypatch.setattr(registry, "_loaded_files", {})
-    monkeypatch.setattr(sys, "path", list(sys.path))
+def test_a_file_of_the_original_slim_runs_with_its_import_line_changed(blocks, own_networks, tmp_path):
     old = block_with(blocks, "# old_network.py")
     assert old.count("from nets import layers as slim  # was: import tf_slim as slim") == 1
     (tmp_path / "old_network.py").write_text(old)

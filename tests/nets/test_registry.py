@@ -31,14 +31,6 @@ def own_net(images, num_classes=10, is_training=False, width=4):
 """
 
 
-@pytest.fixture
-def own_registry(monkeypatch):
-    """Lets a test register networks without leaving them behind."""
-    registry.names()
-    monkeypatch.setattr(registry, "_records", dict(registry._records))
-    monkeypatch.setattr(registry, "_loaded_files", {})
-
-
 def run_python(code, project_root):
     command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=project_root, capture_output=True, text=True, timeout=120, check=False)
@@ -72,7 +64,7 @@ def test_unknown_name_lists_near_matches(typed, near):
         nets_factory.get_network_fn(typed, 10)
 
 
-def test_a_name_is_taken_once(own_registry):
+def test_a_name_is_taken_once(own_networks):
     with pytest.raises(ValueError, match=r"'lenet' is already registered \(by nets\.lenet\)"):
 
         @registry.network("lenet", image_size=28)
@@ -97,7 +89,7 @@ def test_wrong_facts_are_refused(wrong):
         registry.NetworkRecord(**{**facts, "function": len, "preprocessing": "vgg", **wrong})
 
 
-def test_a_decorated_function_has_what_builtin_networks_have(own_registry, tmp_path, graph):
+def test_a_decorated_function_has_what_builtin_networks_have(own_networks, tmp_path, graph):
     path = tmp_path / "own.py"
     path.write_text(OWN_FILE)
     assert registry.load_module(str(path)) == ("own_net",)
@@ -113,7 +105,7 @@ def test_a_decorated_function_has_what_builtin_networks_have(own_registry, tmp_p
     assert len(v1.get_collection(v1.GraphKeys.REGULARIZATION_LOSSES)) == 2, "weight decay without an arg scope"
 
 
-def test_a_module_on_the_path_loads_by_its_name(own_registry, tmp_path, monkeypatch):
+def test_a_module_on_the_path_loads_by_its_name(own_networks, tmp_path, monkeypatch):
     (tmp_path / "own_networks.py").write_text(OWN_FILE)
     monkeypatch.syspath_prepend(tmp_path)
     assert registry.load_module("own_networks") == ("own_net",)
@@ -123,12 +115,12 @@ def test_a_module_on_the_path_loads_by_its_name(own_registry, tmp_path, monkeypa
     ("where", "message"),
     [("nowhere.py", "nowhere.py: no such file"), ("no_such_module", "no such module"), ("math", "no network was")],
 )
-def test_a_module_without_networks_is_the_users_error(own_registry, where, message):
+def test_a_module_without_networks_is_the_users_error(own_networks, where, message):
     with pytest.raises(UserError, match=message):
         registry.load_module(where)
 
 
-def test_an_import_that_fails_inside_a_users_module_keeps_its_own_error(own_registry, tmp_path, monkeypatch):
+def test_an_import_that_fails_inside_a_users_module_keeps_its_own_error(own_networks, tmp_path, monkeypatch):
     (tmp_path / "broken_networks.py").write_text("import no_such_thing_at_all")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="no_such_thing_at_all"):

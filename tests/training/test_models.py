@@ -12,10 +12,8 @@ from training import models
 
 
 @pytest.fixture
-def with_helper_head(monkeypatch):
+def with_helper_head(own_networks):
     """A network that builds an auxiliary head in training alone, as NASNet does; its variables' values."""
-    registry.names()
-    monkeypatch.setattr(registry, "_records", dict(registry._records))
 
     @registry.network("helped", image_size=8, preprocessing="cifarnet", head_scopes=("Main", "Aux"))
     def helped(images, num_classes, is_training=False):

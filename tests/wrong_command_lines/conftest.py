@@ -38,6 +38,11 @@ def tiny_aux(images, num_classes=10, is_training=False, scope="Tiny"):
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_network_stays(own_networks):
+    """What a line's --network_module registers is gone after it."""
+
+
 def _save(folder, shapes, **changed):
     """A checkpoint of these shapes, zeros but for what is given."""
     writer.save(folder, 1, {name: tf.zeros(shape) for name, shape in shapes.items()} | changed)
