@@ -27,7 +27,7 @@ CLASSES = ("first", "second", "third", "fourth")
 
 
 def make_photos(folder: pathlib.Path, count: int) -> list[pathlib.Path]:
-    """Writes photos that differ, of noise smooth enough to compress as photos do (about 40 kB)."""
+    """Writes photos that differ, of noise smooth enough to compress as photos do (about 79 kB)."""
     random, paths = np.random.default_rng(0), []
     for label in CLASSES:
         (folder / label).mkdir(parents=True)

@@ -110,7 +110,7 @@ def load(path: str) -> images.EncodedImage:
         BadImage: with the reason.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:  # read as a whole: a buffer only costs time
             data = file.read()
     except OSError as error:
         raise BadImage(f"cannot be read: {error.strerror}") from error

@@ -261,6 +261,7 @@ def test_missing_parts_are_told(prepare, tmp_path, monkeypatch):
             convert_pets(data_dir, tmp_path / "out", name)
 
 
+@pytest.mark.filterwarnings(r"ignore:label\(\) is deprecated:DeprecationWarning")  # protobuf 6.33, which Beam wants
 @pytest.mark.parametrize("file_format", ["tfrecord", "array_record"])
 def test_the_library_itself(tmp_path, file_format):
     library = pytest.importorskip("tensorflow_datasets", reason="TensorFlow Datasets is not installed (extra `tfds`)")
