@@ -80,6 +80,9 @@ def train_batches(
     start = start_step * batch_size
     epoch, position = divmod(start, share.count)
 
+    if shuffle:
+        read = reading.numbers_of(share) if cache else reading.kept_records_of(share, dataset, tolerant=tolerant)
+
     @traced_as_is
     def records_of(epoch: tf.Tensor) -> tf.data.Dataset:
         if not shuffle:
@@ -87,12 +90,11 @@ def train_batches(
         return reading.shuffled(
             share,
             dataset,
+            read,
             seed=seed,
             epoch=epoch,
-            num_readers=num_readers,
+            num_readers=None if cache else num_readers,
             deterministic=deterministic,
-            tolerant=tolerant,
-            numbers_only=cache is not None,
             repeats=None if balance is None else class_balance.repeats(balance, seed, epoch),
         )
 

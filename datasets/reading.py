@@ -22,12 +22,15 @@ from datasets.dataset_factory import Dataset
 traced_as_is = tf.autograph.experimental.do_not_convert
 
 SHUFFLE_BYTES = 256e6  # of serialized records held to draw from; a split that fits is shuffled as a whole
+_FILES_KEPT = 64  # whose records are kept in memory: each takes milliseconds to set up
 _FILES_IN_TURN = 16
 _BLOCK = 8  # records taken from one file before the next one's turn
 _GRAPH_SEED = 87654321  # any constant: it stands in for the global seed
 
 # (number of the record) or (number, serialized record), as one element of a stream.
 Element = tuple[tf.Tensor, ...]
+# From the place of a piece in its share, int64 scalar, to the elements of its records.
+Read = Callable[[tf.Tensor], tf.data.Dataset]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,10 +105,9 @@ def records_in_order(share: Share, *, tolerant: bool = False) -> tf.data.Dataset
 
     Args:
         share: what to read.
-        tolerant: see `_read`.
+        tolerant: see `records_of`.
     """
-    read = _read(share, tolerant)
-    return tf.data.Dataset.range(len(share.pieces)).flat_map(read)
+    return tf.data.Dataset.range(len(share.pieces)).flat_map(records_of(share, tolerant=tolerant))
 
 
 def numbers_in_order(share: Share) -> tf.data.Dataset:
@@ -116,26 +118,24 @@ def numbers_in_order(share: Share) -> tf.data.Dataset:
 def shuffled(
     share: Share,
     dataset: Dataset,
+    read: Read,
     *,
     seed: int,
     epoch: tf.Tensor,
-    num_readers: int = 1,
+    num_readers: int | None = None,
     deterministic: bool = True,
-    tolerant: bool = False,
-    numbers_only: bool = False,
     repeats: tf.Tensor | None = None,
 ) -> tf.data.Dataset:
-    """Returns one epoch's records in an order drawn from (seed, epoch); to be called while a function is traced.
+    """Returns one epoch's elements in an order drawn from (seed, epoch); to be called while a function is traced.
 
     Args:
         share: what to read.
         dataset: what it is a share of.
+        read: `records_of(share)`, or `numbers_of(share)` to leave the records unread: the order is the same.
         seed: of the order, 0 or more.
         epoch: int64 scalar.
-        num_readers: files read at the same time; changes nothing in the order.
+        num_readers: pieces read at the same time, None for one after the other; changes nothing in the order.
         deterministic: False takes records as they arrive.
-        tolerant: see `_read`.
-        numbers_only: leave the records unread: elements are (number,), in the same order.
         repeats: int64 [share.count], how often each record comes; None for once.
     """
     # This sets the seed of the traced function's graph alone: without it, an operation's seed is mixed with the seed
@@ -146,11 +146,11 @@ def shuffled(
     buffer_seed = tf.random.stateless_uniform([], epoch_seed, 1, tf.int32.max, dtype=tf.int64)
     in_turn = min(_FILES_IN_TURN, len(share.pieces))
     elements = tf.data.Dataset.from_tensor_slices(order).interleave(
-        _numbers(share) if numbers_only else _read(share, tolerant),
+        read,
         cycle_length=in_turn,
         block_length=_BLOCK,
-        num_parallel_calls=None if numbers_only else min(num_readers, in_turn),
-        deterministic=None if numbers_only else deterministic,
+        num_parallel_calls=num_readers and min(num_readers, in_turn),
+        deterministic=deterministic if num_readers else None,
     )
     if repeats is not None:
         elements = elements.flat_map(_repeater(share, repeats))
@@ -158,12 +158,19 @@ def shuffled(
 
 
 def _buffer(dataset: Dataset) -> int:
-    mean_bytes = max(dataset.record_bytes / dataset.num_samples, 1)
-    return min(dataset.num_samples, max(int(SHUFFLE_BYTES / mean_bytes), 1))
+    return min(dataset.num_samples, max(int(SHUFFLE_BYTES / _mean_bytes(dataset)), 1))
 
 
-def _read(share: Share, tolerant: bool) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """Returns the function: place of a piece -> (number, serialized) of its records.
+def _bytes(share: Share, dataset: Dataset) -> float:
+    return share.count * _mean_bytes(dataset)
+
+
+def _mean_bytes(dataset: Dataset) -> float:
+    return max(dataset.record_bytes / dataset.num_samples, 1)
+
+
+def records_of(share: Share, *, tolerant: bool = False) -> Read:
+    """Returns the function that reads (number int64, serialized string) of a piece's records.
 
     A file that ends too early goes on with empty records, which nothing can parse: so every record keeps its number and
     its place in the order, and errors come where records are parsed. `tolerant` treats a file that cannot be read on
@@ -189,7 +196,30 @@ def _read(share: Share, tolerant: bool) -> Callable[[tf.Tensor], tf.data.Dataset
     return read
 
 
-def _numbers(share: Share) -> Callable[[tf.Tensor], tf.data.Dataset]:
+def kept_records_of(share: Share, dataset: Dataset, *, tolerant: bool = False) -> Read:
+    """Returns `records_of(share)`; of a small share, a function that reads each record once and then remembers it.
+
+    A small share lies in the shuffle buffer as a whole, so memory it takes anyway; without remembering, training would
+    wait at the beginning of every epoch until all of it has been read. Not to be called while a function is traced.
+    """
+    read = records_of(share, tolerant=tolerant)
+    if _bytes(share, dataset) > SHUFFLE_BYTES or len(share.pieces) > _FILES_KEPT:
+        return read
+    with tf.device("CPU:0"):
+        kept = [read(tf.constant(place, tf.int64)).cache() for place in range(len(share.pieces))]
+        # A data set in memory is a tensor, by which the functions of all epochs refer to the same one.
+        variants = tf.stack([tf.data.experimental.to_variant(records) for records in kept])
+    spec = kept[0].element_spec
+
+    @traced_as_is
+    def recall(place: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.experimental.from_variant(variants[place], spec)
+
+    return recall
+
+
+def numbers_of(share: Share) -> Read:
+    """Returns the function that gives the numbers (int64,) of a piece's records."""
     numbers = tf.constant([piece.number for piece in share.pieces], tf.int64)
     counts = tf.constant([piece.count for piece in share.pieces], tf.int64)
 

@@ -1,6 +1,7 @@
 import collections
 import dataclasses
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -107,6 +108,21 @@ def test_the_order_does_not_depend_on_the_number_of_readers(write_numbers, tmp_p
     expected = train(many, 12, num_readers=1)
     for readers in (2, 5, 40):
         assert_same(train(many, 12, num_readers=readers), expected)
+
+
+@pytest.mark.parametrize("way", ["shuffled", "worker", "balance"])
+def test_a_small_split_is_read_once(write_numbers, tmp_path, monkeypatch, way):
+    """Its files may be gone after the first epoch; the batches are those of files that are read again every time."""
+    files = write_numbers(tmp_path)
+    options = options_of(way, files, tmp_path)
+    batches = input_pipeline.train_batches(files, noisy, batch_size=5, seed=7, **options).as_numpy_iterator()
+    remembered = [next(batches)]  # drawn from all examples, so all have been read
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "_FILES_KEPT", 0)
+        expected = train(files, 16, **options)
+    for path in files.files:
+        os.remove(path)
+    assert_same([*remembered, *itertools.islice(batches, 15)], expected)
 
 
 @pytest.mark.parametrize(
