@@ -53,6 +53,9 @@ def config_from_flags(config: type[Config]) -> tuple[Config, frozenset[str]]:
     names = [field.name for field in dataclasses.fields(config)]
     values: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
     given = frozenset(name for name in names if flags.FLAGS[name].present)
+    for name in names:
+        if values[name] != values[name]:  # not a number, which absl's bounds let pass
+            raise FlagError(f"--{name}={values[name]}: expected a number")
     return config(**values), given
 
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from absl import logging
@@ -20,6 +20,7 @@ from datasets.sources import Contents, Item
 
 _SPLIT_NAME = re.compile(r"[A-Za-z0-9]+")  # as it stands in a shard's name
 _HEADER = ("split", "set", "subset", "partition")  # what the second column may be headed
+_COMMENT = "#"  # begins a line that says nothing, unless an image is called so
 _CANDIDATES = 5000  # keys among which near matches of a wrong one are looked for
 
 
@@ -47,8 +48,10 @@ def listed_splits(contents: Contents, split_file: str) -> Contents:
     unknown: list[_Row] = []
     rows = 0
     for row in _rows(split_file):
-        rows += 1
         key = names.find(row.key)
+        if key is None and row.key.startswith(_COMMENT):
+            continue
+        rows += 1
         if key is None:
             unknown.append(row)
         elif key in said and said[key].split != row.split:
@@ -150,31 +153,42 @@ def _node(key: str, group: str | None) -> tuple[str, str]:
 
 
 def _rows(split_file: str) -> Iterator[_Row]:
-    for path, split in _files(split_file).items():
+    for path, split in _files(split_file):
         for number, cells in _lines(path):
             where = f"{path}, line {number}"
             if split:
                 yield _Row(cells, split, where)
                 continue
-            key, comma, name = cells.rpartition("\t" if "\t" in cells else ",")
-            if not comma:
+            key, name = _key_and_split(cells)
+            if cells.startswith(_COMMENT) and not _SPLIT_NAME.fullmatch(name):
+                continue
+            if not key:
                 raise UserError(f"{where}: expected `key,split`, found {shown(cells)!r}")
-            name = name.strip().strip('"')
             if number == 1 and name.lower() in _HEADER:
                 continue
             yield _Row(_unquoted(key), _split_name(name, where), where)
 
 
-def _files(split_file: str) -> Mapping[str, str]:
-    """Path -> split of the keys in it; '' for a file whose lines say it."""
+def _key_and_split(line: str) -> tuple[str, str]:
+    """The parts of a line; the key is '' if it has one part alone. A tab or a comma may be of the key."""
+    for separator in ("\t", ","):
+        key, _, name = line.rpartition(separator)
+        name = name.strip().strip('"')
+        if key and (separator == "," or _SPLIT_NAME.fullmatch(name)):
+            return key, name
+    return "", ""
+
+
+def _files(split_file: str) -> Sequence[tuple[str, str]]:
+    """Each path and the split of the keys in it; '' for a file whose lines say it."""
     if "=" not in split_file or os.path.exists(split_file):
-        return {split_file: ""}
-    found = {}
+        return [(split_file, "")]
+    found = []
     for part in split_file.split(","):
         split, equals, path = part.partition("=")
         if not (equals and path):
             raise FlagError(f"--split_file={split_file}: expected FILE, or SPLIT=FILE,SPLIT=FILE; found {part!r}")
-        found[path] = _split_name(split, "--split_file")
+        found.append((path, _split_name(split, "--split_file")))
     return found
 
 
@@ -186,10 +200,10 @@ def _split_name(name: str, where: str) -> str:
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
             for number, line in enumerate(file, 1):
-                line = line.rstrip("\n")
-                if line.strip() and not line.startswith("#"):
+                line = line.removesuffix("\n").removesuffix("\r")
+                if line.strip():
                     yield number, line
     except OSError as error:
         raise UserError(f"--split_file: cannot read {path}: {error.strerror}") from error
@@ -210,8 +224,8 @@ class _Names:
         self._stems = {stem: found[0] for stem, found in stems.items() if len(found) == 1}
 
     def find(self, written: str) -> str | None:
-        plain = _plain(written.strip())
-        return self._keys.get(plain) or self._stems.get(plain)
+        exact, plain = _plain(written), _plain(written.strip())
+        return self._keys.get(exact) or self._keys.get(plain) or self._stems.get(plain)
 
     def like(self, written: str) -> list[str]:
         """Keys that may have been meant: of the same name, or in the same folder, else some."""

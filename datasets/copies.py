@@ -40,13 +40,20 @@ def settled(
     logging.info("%d sets of copies lie in more than one split; dealing out again, with these together.", torn)
     # All sets, also those that lie in one split by chance: dealing out again must not tear them.
     keys = [[item.key for _, item in found] for found in sets]
-    return dataclasses.replace(contents, items=assignments.together(contents.items, keys)), []
+    named = {item.key: split for found in sets if (split := _held_out(found)) for _, item in found if item.split}
+    items = [item._replace(split=named.get(item.key, item.split)) for item in contents.items]
+    return dataclasses.replace(contents, items=assignments.together(items, keys)), []
 
 
 def _is_torn(found: Sequence[tuple[str, Item]]) -> bool:
-    """Whether copies are in several splits, some of them where the draw put them."""
-    drawn = any(item.split in (None, splits.TRAIN, splits.VALIDATION) for _, item in found)
-    return drawn and len({split for split, _ in found}) > 1
+    return len({split for split, _ in found}) > 1
+
+
+def _held_out(found: Sequence[tuple[str, Item]]) -> str | None:
+    """The split that all copies of a set are to go to, where the source names some: the one furthest from training."""
+    order = (splits.TRAIN, splits.VALIDATION)  # any other is a test split
+    named = {item.split for _, item in found if item.split}
+    return max(named, key=lambda split: (order.index(split) if split in order else len(order), split), default=None)
 
 
 def _items(members: Iterable[int], examples: Examples, written: Sequence[Any]) -> list[tuple[str, Item]]:

@@ -87,3 +87,20 @@ def check_trained_elsewhere(run: Mapping[str, Any] | None, dataset_dir: str, fol
         f"{what} was trained {held_out}, so on images of fold {fold}, which is held out now: its accuracy would be too "
         "good. Give each fold runs of its own, in folders of their own"
     )
+
+
+def check_not_all(run: Mapping[str, Any], dataset_dir: str, fold: int | None, what: str) -> None:
+    """Fails where a run is to be evaluated on a fold, but has none that it was not trained on.
+
+    Args:
+        run: content of the run.json beside the weights.
+        dataset_dir: the data set evaluated on.
+        fold: held out now; None if none is named.
+        what: the flag and folder of the weights, for the error.
+    """
+    said = run["dataset"]
+    if said.get("split") == ALL and fold is None and said.get("dir") == filesystem.absolute(dataset_dir):
+        raise UserError(
+            f"{what} was trained on all folds of {dataset_dir}, so no image is left to evaluate it on; the runs that "
+            "held one fold out each have told its accuracy. Other data: --dataset_dir"
+        )

@@ -1,13 +1,14 @@
 """What is to be written: the options of a conversion, and which examples go where."""
 
+import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from absl import logging
 
 from common.errors import UserError
-from datasets import assignments, records, splits
+from datasets import assignments, folds, records, splits
 from datasets.facts import names_alike
 from datasets.findings import Limits, shown
 from datasets.sources import Contents, Item
@@ -79,7 +80,13 @@ def assigned(contents: Contents, options: WriteOptions) -> Contents:
 
 
 def planned(contents: Contents, options: WriteOptions) -> dict[str, list[Item]]:
-    """Returns the examples of each split, in the order in which they are written."""
+    """Returns the examples of each split, in the order in which they are written.
+
+    Raises:
+        UserError: a split is asked for that cannot be drawn, or is named as no split may be.
+    """
+    _check_names({item.split for item in contents.items if item.split}, options)
+    _check_draws(contents.items, options)
     plan = splits.plan(
         contents.items,
         options.seed,
@@ -91,7 +98,53 @@ def planned(contents: Contents, options: WriteOptions) -> dict[str, list[Item]]:
     if contents.in_order:
         place = {item.key: k for k, item in enumerate(contents.items)}
         plan = {split: sorted(items, key=lambda item: place[item.key]) for split, items in plan.items()}
+    _warn_of_missing(plan, options)
     return plan
+
+
+def _check_names(names: Collection[str], options: WriteOptions) -> None:
+    """Fails where a split has a name that means something else, or two names differ only in case."""
+    reserved = {folds.ALL} | {splits.fold_name(number) for number in range(options.num_folds)}
+    if taken := sorted(reserved & set(names)):
+        raise UserError(f"split {taken[0]!r}: that is a part of every data set in folds; call the split otherwise")
+    by_case = {name.lower(): name for name in sorted(names)}
+    if alike := sorted(set(names) - set(by_case.values())):
+        other = by_case[alike[0].lower()]
+        raise UserError(f"splits {alike[0]!r} and {other!r} differ only in case; call them the same")
+
+
+def _check_draws(items: Sequence[Item], options: WriteOptions) -> None:
+    """Fails where the user asks for a draw that is not made: of a split that is there, or from nothing."""
+    asked = {
+        "validation_fraction": splits.VALIDATION,
+        "validation_count": splits.VALIDATION,
+        "test_fraction": splits.TEST,
+    }
+    said = collections.Counter(item.split for item in items)
+    for flag, split in asked.items():
+        value = getattr(options, flag)
+        if not value:
+            continue
+        if said[split]:
+            what = f"{said[split]} images are in {split} already, so none are drawn for it"
+        elif not said[None] and not options.num_folds:
+            what = f"all {len(items)} images are in a split already ({', '.join(sorted(said))}), so none are drawn"
+        else:
+            continue
+        raise UserError(f"--{flag}={value}: {what}; leave the flag out, or the splits out of the source")
+
+
+def _warn_of_missing(plan: Mapping[str, Sequence[Item]], options: WriteOptions) -> None:
+    """Says which split that is expected has no images."""
+    if options.num_folds:
+        return
+    if splits.TRAIN not in plan:
+        logging.warning("No image is left to train on; there are %s.", ", ".join(plan) or "none at all")
+    wants = options.validation_count != 0 and options.validation_fraction != 0
+    if wants and not {splits.VALIDATION, splits.TEST} & set(plan):
+        logging.warning(
+            "No validation split: no class has two images (or groups of images), one to train on and one to hold out."
+        )
 
 
 def validation_count(contents: Contents, options: WriteOptions) -> int | None:

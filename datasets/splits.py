@@ -165,8 +165,9 @@ def _draw_stratified(
         # An image of several classes takes a place in each.
         most = sum(caps) * images // places if places else 0
         if count > most:
+            classes = len(set(sizes) - {_NO_CLASS})
             raise UserError(
-                f"--validation_count={count} is too many: of {images} images in {len(sizes)} classes at most {most} "
+                f"--validation_count={count} is too many: of {images} images in {classes} classes at most {most} "
                 "can be taken, so that every class keeps one to train on"
             )
         total = round(count * places / images) if images else 0

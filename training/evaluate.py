@@ -92,6 +92,7 @@ def _open_dataset(config: EvalConfig, given: frozenset[str], run: Mapping[str, A
         available = dataset_factory.splits(dataset_dir)
         split = next((s for s in ("test", "validation", "val") if s in available), split)
     if run and split == splits.VALIDATION:
+        folds.check_not_all(run, dataset_dir, fold, config.checkpoint_path)
         folds.check_trained_elsewhere(run, dataset_dir, fold, config.checkpoint_path)
     return dataset_factory.get_dataset(name, split, dataset_dir, pattern, fold=fold)
 

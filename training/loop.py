@@ -15,7 +15,7 @@ from absl import logging
 
 from checkpoints import writer
 from common.errors import UserError
-from datasets import dataset_factory, filesystem
+from datasets import dataset_factory, filesystem, folds, splits
 from datasets.skipping import Batches
 from nets import registry
 from nets.network import Network
@@ -326,10 +326,18 @@ class Trainer:
         if self._stop_signal is not None:
             name = signal.Signals(self._stop_signal).name
             raise UserError(f"stopped by {name} at step {step}; the same command goes on from there")
-        logging.info("Done: step %d after %s. Evaluate with:", step, duration(seconds))
-        logging.info("  python eval_image_classifier.py --checkpoint_path=%s", self.config.train_dir)
+        self._log_end(step, seconds)
 
     # -- what is said ------------------------------------------------------------------------------------------------
+
+    def _log_end(self, step: int, seconds: float) -> None:
+        config, done = self.config, f"Done: step {step} after {duration(seconds)}."
+        if config.dataset_split_name == folds.ALL and splits.TEST not in dataset_factory.splits(config.dataset_dir):
+            logging.info("%s Every image was trained on, so none is left to evaluate on. Export with:", done)
+            logging.info("  python export_saved_model.py --checkpoint_path=%s --export_dir=...", config.train_dir)
+            return
+        logging.info("%s Evaluate with:", done)
+        logging.info("  python eval_image_classifier.py --checkpoint_path=%s", config.train_dir)
 
     def _moving_names(self) -> set[str]:
         """Names of the variables that training may change."""

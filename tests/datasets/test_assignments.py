@@ -39,6 +39,13 @@ def test_keys_with_commas_and_accents(tmp_path):
     assert (found["dog/a, b.jpg"], found["dog/caf\u00e9.jpg"]) == ("test", "holdout7")
 
 
+def test_whatever_the_key_has_in_it(tmp_path):
+    """As a conversion's own lists write them; a line that begins with # is a comment unless an image is called so."""
+    keys = ("#c/1.jpg", "cat/tab\tand, comma.jpg", "cat/space ", "cat/return\r", "dog/1.jpg")
+    text = "".join(f"{key},test\n" for key in keys[:4]) + "# made by me, 2026\n#dog/1.jpg,test\n#\n"
+    assert split_of(tmp_path, text, keys=keys) == {**dict.fromkeys(keys[:4], "test"), "dog/1.jpg": None}
+
+
 def test_a_file_for_each_split(tmp_path):
     (tmp_path / "t.txt").write_text("cat/1.jpg\ndog/a, b.jpg\n")
     (tmp_path / "v.txt").write_text("cat/2\n")
@@ -71,6 +78,9 @@ def test_what_was_left_out_may_be_listed(tmp_path):
 def test_a_list_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match=r"--split_file: cannot read .*gone.csv: No such file"):
         assignments.listed_splits(contents(), str(tmp_path / "gone.csv"))
+    (tmp_path / "same.txt").write_text("cat/1\n")
+    with pytest.raises(UserError, match=r"same.txt, line 1: 'cat/1' is listed for test, at .*same.txt, line 1 for an"):
+        assignments.listed_splits(contents(), f"train={tmp_path}/same.txt,test={tmp_path}/same.txt")
     with pytest.raises(FlagError, match="expected FILE, or SPLIT=FILE,SPLIT=FILE; found 'b'"):
         assignments.listed_splits(contents(), "train=a,b")
 

@@ -126,6 +126,40 @@ def test_wishes_that_exclude_each_other(photos, tmp_path, options, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("lines", "options", "message"),
+    [
+        (
+            ["cat/0.jpg,val"],
+            {"validation_fraction": 0.3},
+            "validation_fraction=0.3: 1 images are in validation already",
+        ),
+        (["cat/0.jpg,val"], {"validation_count": 2}, "--validation_count=2: 1 images are in validation already"),
+        (["cat/0.jpg,test"], {"test_fraction": 0.2}, "--test_fraction=0.2: 1 images are in test already"),
+        ("train", {"validation_fraction": 0.2}, r"all 15 images are in a split already \(train\), so none are drawn"),
+        (["cat/0.jpg,all"], {}, "split 'all': that is a part of every data set in folds; call the split otherwise"),
+        (["cat/0.jpg,fold1"], {"num_folds": 3}, "split 'fold1': that is a part of every data set in folds"),
+        (["cat/0.jpg,mine", "cat/1.jpg,Mine"], {}, "splits 'Mine' and 'mine' differ only in case"),
+    ],
+)
+def test_a_split_that_is_there_is_not_drawn(photos, tmp_path, lines, options, message):
+    if lines == "train":
+        lines = [f"{path.parent.name}/{path.name},train" for path in photos.glob("*/*.jpg")]
+    (tmp_path / "splits.csv").write_text("\n".join(lines))
+    with pytest.raises(UserError, match=message):
+        convert_folder(photos, tmp_path / "out", split_file=str(tmp_path / "splits.csv"), **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_split_without_images_is_told(photos, tmp_path, caplog):
+    convert_folder(photos, tmp_path / "one", group_pattern="([.])")  # all in one group
+    assert "No validation split: no class has two images (or groups of images)" in caplog.text
+    lines = [f"{path.parent.name}/{path.name},validation" for path in photos.glob("*/*.jpg")]
+    (tmp_path / "splits.csv").write_text("\n".join(lines))
+    convert_folder(photos, tmp_path / "two", split_file=str(tmp_path / "splits.csv"))
+    assert "No image is left to train on; there are validation." in caplog.text
+
+
 @pytest.fixture
 def copies(photos):
     """photos, with a copy of every cat in its class and one of a dog among the emus."""
@@ -160,6 +194,22 @@ def test_copies_are_put_together_on_request(copies, tmp_path):
     assert split_of["dog/2.jpg"] == split_of["emu/dog.jpg"]
     assert "copies_across_splits" not in findings(tmp_path / "out")
     assert sum(split.startswith("validation") for split in split_of.values()) in range(7, 11)
+
+
+def test_copies_follow_the_one_that_a_folder_holds_out(photos, tmp_path):
+    """Copies of a validation photo leave the folder `train`, those of a test photo the other two."""
+    for split, numbers in {"train": (0, 1, 2, 3), "val": (1, 2), "test": (2,)}.items():
+        for label in ("cat", "dog"):
+            (tmp_path / "ready" / split / label).mkdir(parents=True)
+            for k in numbers:
+                data = (photos / label / f"{k}.jpg").read_bytes()
+                (tmp_path / "ready" / split / label / f"{k}.jpg").write_bytes(data)
+    convert_folder(tmp_path / "ready", tmp_path / "out", duplicates="together")
+    found = {split: sorted(key[:-4] for key in of_split) for split, of_split in keys(tmp_path / "out").items()}
+    assert found["train"] == ["train/cat/0", "train/cat/3", "train/dog/0", "train/dog/3"]
+    assert found["validation"] == ["train/cat/1", "train/dog/1", "val/cat/1", "val/dog/1"]
+    assert len(found["test"]) == 6
+    assert not {"copies_across_splits", "group_across_splits"} & set(findings(tmp_path / "out"))
 
 
 def test_copies_are_put_into_one_fold(copies, tmp_path):

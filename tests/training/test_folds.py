@@ -83,6 +83,8 @@ def test_all_folds_together(folds, tmp_path):
     assert (said["dataset"]["num_samples"], said["dataset"]["fold"]) == (50, None)
     with pytest.raises(UserError, match="was trained on all folds, so on images of fold 1"):
         evaluated(tmp_path / "all", fold=1)
+    with pytest.raises(UserError, match=r"was trained on all folds of .*, so no image is left to evaluate it on"):
+        evaluated(tmp_path / "all")
 
 
 def test_a_fold_of_data_without_folds(shapes, tmp_path):
