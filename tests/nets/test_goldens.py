@@ -16,6 +16,7 @@ DEEP = {
     "resnet_v2_200",
     "nasnet_cifar",
     "nasnet_large",
+    "pnasnet_mobile",
     "pnasnet_large",
 }
 SLOW = DEEP | {
