@@ -6,6 +6,7 @@ import os
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any, NamedTuple
 
@@ -58,8 +59,7 @@ def fetch(
     Raises:
         UserError: it cannot be had, or is not what it should be.
     """
-    if not re.match(r"https?://", url):
-        raise UserError(f"cannot download {url}: expected an address that starts with http:// or https://")
+    name_in(url)  # fails for what is no address
     if os.path.exists(path):
         _check(path, sha256, url, help)
         return path
@@ -86,6 +86,22 @@ def fetch(
     os.replace(part, path)
     _remove(part + ".etag")
     return path
+
+
+def name_in(url: str) -> str:
+    """Returns the name of the file that an address names, '' if it names none.
+
+    Raises:
+        UserError: it is no address of the net.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise UserError(f"cannot download {url}: expected an address that starts with http:// or https://, then a host")
+    return parts.path.rpartition("/")[2]
 
 
 def fetch_any(remote: Remote, path: str, help: str = "", retries: int = 4) -> str:
@@ -125,11 +141,14 @@ def sha256_of(path: str) -> str:
 
 def _check(path: str, sha256: str | None, url: str, help: str) -> None:
     if sha256 and (found := sha256_of(path)) != sha256.lower():
+        remedy = "remove it and try again"
         if path.endswith(".part"):
             _remove(path)
+            _remove(path + ".etag")
+            remedy = "it is removed again; try once more"
         raise UserError(
             f"{path} is not the file expected from {url}: its SHA-256 is {found}, expected {sha256.lower()}; "
-            f"remove it and try again{', or ' + help if help else ''}"
+            f"{remedy}{', or ' + help if help else ''}"
         )
 
 

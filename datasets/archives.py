@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from typing import IO
 
 from common.errors import UserError
 
@@ -68,15 +69,34 @@ def damage_told(path: str) -> Iterator[None]:
     try:
         yield
     except DAMAGED as error:
+        what = str(error).partition("\n")[0].rstrip(":")  # tarfile lists all that it tried, one a line
         raise UserError(
-            f"{path} is damaged or not a .tar.gz or .zip archive ({error}); download or copy it again"
+            f"{path} is damaged or not a .tar.gz or .zip archive ({what}); download or copy it again"
         ) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+class _Member(tarfile.TarInfo):
+    """A tar's member. What is no header is damage; tarfile takes it for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # the block of zeros that ends an archive
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error} at byte {archive.offset}") from error
+
+
+def open_tar(path: str | None, mode: str, fileobj: IO[bytes] | None = None) -> tarfile.TarFile:
+    """Opens a tar as `tarfile.open`; one that is cut off or damaged between two members raises `tarfile.ReadError`."""
+    return tarfile.open(path, mode, fileobj=fileobj, tarinfo=_Member)
+
+
 def _read_tar(path: str, wanted: Callable[[str], bool], max_bytes: int) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(path, "r:*") as archive:
+    with open_tar(path, "r:*") as archive:
         for member in archive:
             if member.isreg() and wanted(member.name):
                 _check_size(path, member.name, member.size, max_bytes)
@@ -103,7 +123,7 @@ def _extract_tar(path: str, folder: str) -> None:
             "this Python is too old to extract archives safely; update it, or extract by hand and use --source_dir"
         )
     room = _Room(path, folder)
-    with tarfile.open(path, "r:*") as archive:
+    with open_tar(path, "r:*") as archive:
         for member in archive:
             room.take(member.size)
             if member.issym() or member.islnk():

@@ -18,7 +18,7 @@ from common import suggest
 from common.downloads import Remote
 from common.errors import UserError
 from datasets import archives, plain_pickles, records, shards
-from datasets.downloads import Shelf
+from datasets.downloads import Shelf, identity_of
 from datasets.images import EncodedImage
 from datasets.sources import Contents, Item, Source
 
@@ -39,6 +39,11 @@ class _Published:
     remote: Remote
     folder: str
     batches: Mapping[str, tuple[str, ...]]
+
+    @property
+    def files(self) -> set[str]:
+        """The names of the files that are read."""
+        return {"meta", *(name for names in self.batches.values() for name in names)}
 
 
 _CIFAR10 = _Published(
@@ -119,15 +124,27 @@ def _source(name: str, published: _Published, contents: Any, shelf: Shelf, datas
 
     # As in Slim: nothing is downloaded where all files are there already, whoever made them.
     made = all(os.path.isfile(os.path.join(dataset_dir, f"{name}_{split}.tfrecord")) for split in published.batches)
-    identity = {"converter": name, "files": shelf.identity([published.remote]), **identity}
-    return Source(name, identity, open_files, shards=1, trusts_files=made, name_shard=shards.single_name)
+    folder, plain = _extracted(published, shelf), identity.get("labels", LABELS[0]) == LABELS[0]
+    files = shelf.identity([published.remote])
+    if folder:
+        files = [identity_of(os.path.join(folder, file)) for file in sorted(published.files & set(os.listdir(folder)))]
+    trusted = made and plain and not folder and shelf.is_published([published.remote])
+    identity = {"converter": name, "files": files, **identity}
+    return Source(name, identity, open_files, shards=1, trusts_files=trusted, name_shard=shards.single_name)
+
+
+def _extracted(published: _Published, shelf: Shelf) -> str | None:
+    """The path of the folder extracted from the archive, where that is there and the archive is not."""
+    folder = None if shelf.find(published.remote.name) else shelf.find(published.folder)
+    if folder and not os.path.isdir(folder):
+        raise UserError(f"{folder} is a file; expected the folder that {published.remote.name} holds, or the archive")
+    return folder
 
 
 def _read_files(published: _Published, shelf: Shelf, stack: contextlib.ExitStack) -> dict[str, bytes]:
     """The files that are needed, by name, from the archive or from the folder that was extracted from it."""
-    wanted = {"meta", *(name for names in published.batches.values() for name in names)}
-    folder = shelf.find(published.folder)
-    if folder and not shelf.find(published.remote.name):
+    wanted = published.files
+    if folder := _extracted(published, shelf):
         found, place = dict(_read_folder(folder, wanted)), folder
     else:
         place = shelf.get(published.remote, stack)

@@ -124,7 +124,7 @@ def lines(dataset: Mapping[str, Any], report: Mapping[str, Any], dataset_dir: st
         yield f"Encoded anew: {kinds}; the other {report['kept_as_they_are']} images keep their bytes."
     if report["ignored_files"]:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(report["ignored_files"].items()))
-        yield f"Not images, passed over: {kinds}."
+        yield f"Passed over, not images of these classes: {kinds}."
     if report["left_out"]:
         count = len(report["left_out"])
         yield f"Left out ({count} {'file' if count == 1 else 'files'}):"

@@ -65,7 +65,8 @@ def read_label_file(dataset_dir: str, filename: str = LABELS_FILENAME) -> dict[i
     """
     path = os.path.join(dataset_dir, filename)
     try:
-        lines = [line for line in filesystem.read_text(path).replace("\r\n", "\n").split("\n") if line.strip()]
+        text = filesystem.read_text(path).removeprefix("\ufeff").replace("\r\n", "\n")
+        lines = [line for line in text.split("\n") if line.strip()]
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

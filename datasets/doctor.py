@@ -92,5 +92,5 @@ def find(config: InspectConfig) -> list[str]:
 
 def _default_report(dataset_dir: str, kind: str) -> str:
     if kind == "photos":
-        return f"{os.path.normpath(dataset_dir)}_{REPORT}"
+        return f"{os.path.abspath(dataset_dir)}_{REPORT}"  # `.` and `..` are no names
     return os.path.join(dataset_dir, REPORT)

@@ -2,12 +2,17 @@
 
 import contextlib
 import os
+import tarfile
+import zipfile
 from collections.abc import Iterable
 
 from common.downloads import Remote, fetch_any, sha256_of
 from common.errors import UserError
+from datasets import archives
+from datasets.image_headers import sniff
 
 _LARGEST_CHECKED = 2**30  # bytes of a file brought by hand
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")  # first bytes
 
 
 class Shelf:
@@ -46,13 +51,23 @@ class Shelf:
         return None
 
     def identity(self, remotes: Iterable[Remote]) -> list[str]:
-        """Returns what tells these files from others, without reading them: ready for JSON."""
+        """Returns what tells these files from others, ready for JSON; of those that nobody checks a digest is taken."""
         known = []
         for remote in remotes:
             path = self.find(remote.name)
-            published = not path or (self._check and remote.sha256)
-            known.append(remote.sha256 or remote.name if published else f"{remote.name} {os.path.getsize(path)}")
+            # What lies in the data set's own folder may be a download that a killed conversion left.
+            here = path == os.path.join(self._dataset_dir, remote.name)
+            if not path or (self._check and (remote.sha256 or here)):
+                known.append(remote.sha256 or remote.name)
+                continue
+            found = identity_of(path)
+            known.append(remote.sha256 if remote.sha256 and found.endswith(f" {remote.sha256}") else found)
         return known
+
+    def is_published(self, remotes: Iterable[Remote]) -> bool:
+        """Returns whether all these files are the published ones, or will be downloaded."""
+        remotes = list(remotes)
+        return self.identity(remotes) == [remote.sha256 or remote.name for remote in remotes]
 
     def by_hand(self, remote: Remote) -> str | None:
         """Returns the path of a file that is there, None if there is none.
@@ -83,6 +98,8 @@ class Shelf:
             raise UserError(f"{remote.name} cannot be downloaded without an account; {by_hand}")
         path = os.path.join(self._dataset_dir, remote.name)
         fetch_any(remote, path, by_hand)
+        if not remote.sha256 and not _is_archive(path):
+            _refuse(path, remote, by_hand)
         self._checked.add(path)
         if not self._keep:
             stack.push(lambda error, *_: None if error else os.remove(path))
@@ -98,6 +115,29 @@ class Shelf:
         return (
             f"bring {', '.join(missing)} by hand: put {them} into a folder and name that with --archive_dir{self._also}"
         )
+
+
+def identity_of(path: str) -> str:
+    """Returns what tells a file that is taken as it is from others: its name, size and, up to 1 GB, SHA-256."""
+    size = os.path.getsize(path)
+    if not os.path.isfile(path) or size > _LARGEST_CHECKED:
+        return f"{os.path.basename(path)} {size}"
+    with archives.damage_told(path):
+        return f"{os.path.basename(path)} {size} {sha256_of(path)}"
+
+
+def _is_archive(path: str) -> bool:
+    with open(path, "rb") as file:
+        compressed = file.read(8).startswith(_COMPRESSED)
+    return compressed or zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+
+
+def _refuse(path: str, remote: Remote, help: str) -> None:
+    """Removes a download that is no archive: the next conversion would take it for one brought by hand."""
+    with open(path, "rb") as file:
+        what = "an HTML page" if sniff(file.read(32)) == "html" else "something else"
+    os.remove(path)
+    raise UserError(f"{' or '.join(remote.urls)} sent no archive but {what}, which is not kept; {help}")
 
 
 def _check_published(path: str, remote: Remote) -> None:

@@ -17,6 +17,7 @@ from datasets.findings import Finding, Limits, Place
 
 _DIGEST_BYTES = 16  # two pictures in 10**19 would be taken for one
 _IMBALANCE = 10  # times that the largest class is as large as the smallest
+_FEW = 5  # classes without an image that are reported one by one: of fixed lists a thousand may be
 _SHARES = (0, 5, 50, 95, 100)  # percentiles told of sizes
 
 
@@ -137,12 +138,15 @@ def names_alike(class_names: Sequence[str]) -> list[str]:
     return [" and ".join(map(repr, names)) for names in alike.values() if len(set(names)) > 1]
 
 
-def class_findings(class_names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> list[Finding]:
-    """Returns what is wrong with the classes: names alike, none in a split, sizes that differ much.
+def class_findings(
+    class_names: Sequence[str], counts: Mapping[str, Sequence[int]], are_known: bool = True
+) -> list[Finding]:
+    """Returns what is wrong with the classes: names alike, none in a split or at all, sizes that differ much.
 
     Args:
         class_names: by class.
         counts: of each split, the number of examples by class.
+        are_known: whether somebody said which classes there are; else there are those that have examples.
     """
     found = [Finding("class_names_alike", names) for names in names_alike(class_names)]
     total = [sum(values) for values in zip(*counts.values(), strict=True)]
@@ -150,11 +154,22 @@ def class_findings(class_names: Sequence[str], counts: Mapping[str, Sequence[int
         without = [split for split, values in counts.items() if not values[label] and sum(values)]
         if without and total[label]:
             found.append(Finding("class_missing", f"{name!r} has none in {', '.join(without)}"))
+    found += _without_any(class_names, total) if are_known and any(total) else []
     some = [(number, name) for number, name in zip(total, class_names, strict=False) if number]
     if some and max(some)[0] >= _IMBALANCE * min(some)[0]:
         (most, largest), (least, smallest) = max(some), min(some)
         found.append(Finding("imbalance", f"{largest!r} has {most} images, {smallest!r} {least}"))
     return found
+
+
+def _without_any(class_names: Sequence[str], total: Sequence[int]) -> list[Finding]:
+    # ImageNet's class 0 is never anything's.
+    is_reserved = len(class_names) > 2 and class_names[0] == "background"
+    empty = [name for label, name in enumerate(class_names) if not total[label] and (label or not is_reserved)]
+    if len(empty) <= _FEW:
+        return [Finding("class_missing", f"{name!r} has none at all") for name in empty]
+    some = ", ".join(map(repr, empty[:_FEW]))
+    return [Finding("class_missing", f"{len(empty)} of {len(class_names)} classes have none at all: {some}, ...")]
 
 
 def size_summary(parts: Sequence[Facts]) -> dict[str, Any]:

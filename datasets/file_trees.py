@@ -5,16 +5,18 @@ import bisect
 import contextlib
 import hashlib
 import os
+import stat
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from common.errors import UserError
 from datasets import archives
 from datasets.image_headers import BadImage
 
-MAX_BYTES = 2**29  # of a file; no image that is converted is that large
+MAX_BYTES = 2**29  # of a file; no image of at most images.MAX_PIXELS pixels is that large
+LOOP = "link to a folder above it"
 
 
 class Tree:
@@ -22,9 +24,11 @@ class Tree:
 
     Attributes:
         place: the folder or archive.
+        left_out: path and reason of what `files` could not list.
     """
 
     place: str
+    left_out: Sequence[tuple[str, str]] = ()
 
     def files(self) -> Iterator[tuple[str, int]]:
         """Yields path and size in bytes of each file, in order."""
@@ -67,6 +71,34 @@ def identity(place: str) -> str:
     return digest.hexdigest()
 
 
+def why_no_image(status: os.stat_result) -> str:
+    """Returns why what has this status is not read as an image: no file (a named pipe would never end), or too large.
+
+    '' if it may be one.
+    """
+    if stat.S_ISDIR(status.st_mode):
+        return "a folder, not a file"
+    if not stat.S_ISREG(status.st_mode):
+        return "a named pipe, a socket or a device, not a file"
+    return f"{status.st_size / 1e6:.0f} MB: too large for an image" if status.st_size > MAX_BYTES else ""
+
+
+def identity_of(folder: str) -> tuple[int, int]:
+    """Returns what tells a folder from all others of this machine, whatever links lead to it."""
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def folders_above(folder: str) -> frozenset[tuple[int, int]]:
+    """Returns the identities of all folders that a folder is in, where links to them would lead round and round."""
+    above, folder = set(), os.path.realpath(folder)
+    while (parent := os.path.dirname(folder)) != folder:
+        folder = parent
+        with contextlib.suppress(OSError):  # one that may not be looked at leads nowhere
+            above.add(identity_of(folder))
+    return frozenset(above)
+
+
 def _check_size(size: int) -> None:
     if size > MAX_BYTES:
         raise BadImage(f"{size / 1e6:.0f} MB: too large for an image")
@@ -78,20 +110,38 @@ class _Folder(Tree):
         self._absolute = os.path.abspath(place)  # other processes may read
 
     def files(self) -> Iterator[tuple[str, int]]:
-        def fail(error: OSError) -> None:
+        self.left_out = []
+        try:
+            yield from self._walk("", folders_above(self.place))
+        except OSError as error:
             raise UserError(f"cannot read folder {error.filename}: {error.strerror}") from error
 
-        for folder, folders, names in os.walk(self.place, onerror=fail, followlinks=True):
-            folders.sort()
-            top = os.path.relpath(folder, self.place).replace(os.sep, "/")
-            for name in sorted(names):
-                path = os.path.join(folder, name)
-                yield name if top == "." else f"{top}/{name}", os.path.getsize(path) if os.path.exists(path) else 0
+    def _walk(self, top: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, int]]:
+        """The files of a folder, then those of the folders in it."""
+        folder = os.path.join(self.place, top)
+        here = identity_of(folder)
+        if here in above:
+            self.left_out.append((top.removesuffix("/"), LOOP))
+            return
+        folders = []
+        for name in sorted(os.listdir(folder)):
+            try:
+                status = os.stat(os.path.join(folder, name))
+            except OSError:  # a broken link; `read` says why
+                yield top + name, 0
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(name)
+            else:
+                yield top + name, status.st_size
+        for name in folders:
+            yield from self._walk(f"{top}{name}/", above | {here})
 
     def read(self, path: str) -> bytes:
         path = os.path.join(self._absolute, path)
         try:
-            _check_size(os.path.getsize(path))
+            if reason := why_no_image(os.stat(path)):
+                raise BadImage(reason)
             with open(path, "rb") as file:
                 return file.read()
         except OSError as error:
@@ -148,7 +198,7 @@ class _Tar(Tree):
 
     def _members(self) -> Iterator[tuple[str, int, int]]:
         """Path, offset and size of every file."""
-        with tarfile.open(self.place, "r:") as outer:
+        with archives.open_tar(self.place, "r:") as outer:
             for member in outer:
                 outer.members = []  # else it remembers every member
                 if not member.isreg() or member.issparse():
@@ -157,7 +207,7 @@ class _Tar(Tree):
                     yield os.path.normpath(member.name), member.offset_data, member.size
                     continue
                 top = os.path.normpath(member.name.removesuffix(".tar"))
-                with tarfile.open(fileobj=outer.extractfile(member), mode="r:") as inner:
+                with archives.open_tar(None, "r:", outer.extractfile(member)) as inner:
                     for file in inner:
                         inner.members = []
                         if file.isreg() and not file.issparse():

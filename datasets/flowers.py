@@ -11,10 +11,10 @@ import shutil
 
 from absl import logging
 
-from common.downloads import Remote, sha256_of
+from common.downloads import Remote, name_in, sha256_of
 from common.errors import UserError
 from datasets import archives, image_folder, targets
-from datasets.downloads import Shelf
+from datasets.downloads import Shelf, identity_of
 from datasets.sources import Contents, Source
 
 URL = "http://download.tensorflow.org/example_images/flower_photos.tgz"
@@ -60,12 +60,17 @@ def source(
     if archive_path:
         if not os.path.isfile(archive_path):
             raise UserError(f"--archive_path={archive_path}: no such file")
-        identity = {"archive": os.path.basename(archive_path), "bytes": os.path.getsize(archive_path)}
     else:
         archive_sha256 = archive_sha256 or (SHA256 if url == URL else None)
-        identity = {"url": url}
     shelf = Shelf(dataset_dir, archive_dir, check=check_archives, also=_ALSO)
-    remote = Remote(url.rsplit("/", 1)[-1], (url,), BYTES if url == URL else None, archive_sha256)
+    remote = Remote(name_in(url), (url,), BYTES if url == URL else None, archive_sha256)
+    if not remote.name:
+        raise UserError(f"--download_url={url}: expected the address of a file, such as {URL}")
+    known, published = shelf.identity([remote]), [SHA256] if url == URL else [remote.name]
+    if archive_path:
+        identity = {"archive": identity_of(archive_path)}
+    else:
+        identity = {"url": url} if known == published else {"url": url, "file": known[0]}
 
     def open_archive(stack: contextlib.ExitStack) -> Contents:
         path = archive_path or shelf.get(remote, stack)
@@ -74,14 +79,24 @@ def source(
         folder = targets.staging_path(dataset_dir)  # known for what it is if the conversion is killed
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         logging.info("Extracting %s ...", path)
-        archives.extract(path, folder)
+        _extract(path, folder, is_download=path == os.path.join(dataset_dir, remote.name))
         contents = _contents(folder, "--archive_path")
         if url == URL and not archive_path and check_archives:
             _check_is_whole(contents, path)
         return contents
 
     # As in Slim: nothing is downloaded where all files are there already, whoever made them.
-    return Source("flowers", {"converter": "flowers", **identity}, open_archive, _SHARDS, trusts_files=not archive_path)
+    plain = identity == {"url": URL}
+    return Source("flowers", {"converter": "flowers", **identity}, open_archive, _SHARDS, trusts_files=plain)
+
+
+def _extract(path: str, folder: str, is_download: bool) -> None:
+    try:
+        archives.extract(path, folder)
+    except UserError as error:
+        if is_download and isinstance(error.__cause__, archives.DAMAGED):
+            raise UserError(f"{error}; as long as {path} is there, it is taken: remove it for a download") from error
+        raise
 
 
 def _contents(folder: str, flag: str) -> Contents:

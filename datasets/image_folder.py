@@ -4,18 +4,19 @@ import collections
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 
 from common import suggest
 from common.errors import UserError
-from datasets import images, splits
+from datasets import file_trees, images, splits
 from datasets.conversion_report import shown
 from datasets.image_headers import BadImage, sniff
 from datasets.sources import Contents, Item, Source
 
 # What claims to be an image by its name; if it cannot be read, the user is told. Other files are looked into, and
 # passed over if they are none.
-_IMAGE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     [".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"]
     + [".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"]
     # Rare, but Pillow reads them.
@@ -35,7 +36,6 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 CLASS_FOLDERS = ("top", "deepest")
-_MAX_FILE_BYTES = 2**29  # no image of at most images.MAX_PIXELS pixels is that large
 
 
 def source(*, image_dir: str | None = None, name: str = "images", class_folders: str = "top") -> Source:
@@ -74,13 +74,14 @@ def list_folder(folder: str, flag: str, nested: bool = False) -> Contents:
         nested: whether each folder that holds images is a class, and not those at the top alone.
 
     Raises:
-        UserError: no such folder, or not at least two class folders with images in them.
+        UserError: no such folder, not at least two class folders with images in them, or folders beside the splits.
     """
     if not os.path.isdir(folder):
         raise UserError(f"no folder {folder}: {flag} names a folder that has a folder of photos for each class")
     scan = _Scan(folder, nested)
     names = scan.class_folders("")
     split_of = {name: SPLIT_NAMES.get(name.lower()) for name in names}
+    _check_no_strays(folder, nested, split_of, flag)
     if None not in split_of.values() and splits.TRAIN in split_of.values():
         for top, split in split_of.items():
             for name in scan.class_folders(top):
@@ -122,43 +123,50 @@ class _Scan:
 
     def __init__(self, folder: str, nested: bool = False):
         self._folder, self._nested = folder, nested
+        self._above = file_trees.folders_above(folder) | {file_trees.identity_of(folder)}
         self.found: list[tuple[str, str, str | None, int]] = []
         self.left_out: list[tuple[str, str]] = []
         self.ignored: collections.Counter = collections.Counter()
 
     def class_folders(self, top: str) -> list[str]:
-        """Names of the folders right below `top`; files there are passed over."""
-        entries = self._entries(top)
-        for entry in entries:
-            if not entry.is_dir():
-                self.ignored[_suffix(entry.name)] += 1
-        return [entry.name for entry in entries if entry.is_dir()]
+        """Names of the folders right below `top`; images there are left out, for they have no class."""
+        names = []
+        for entry in self._entries(top):
+            key = os.path.join(top, entry.name)
+            if _is_folder(entry):
+                names.append(entry.name)
+            elif self._is_image(key, entry):
+                self.left_out.append((key, "it lies outside the class folders"))
+        return names
 
     def collect(self, key: str, class_folder: str, split: str | None) -> None:
         """Gathers the images below a folder, at any depth."""
         before = len(self.found), len(self.left_out)
-        above = key.removesuffix(class_folder)
-        for file_key, entry in self._files(key, frozenset()):
-            suffix = _suffix(entry.name)
-            reason = self._why_not(entry, suffix)
-            if reason:
-                self.left_out.append((file_key, reason))
-            elif reason is None:
-                name = os.path.dirname(file_key).removeprefix(above) if self._nested else class_folder
+        prefix = key.removesuffix(class_folder)
+        for file_key, entry in self.files(key):
+            if self._is_image(file_key, entry):
+                name = os.path.dirname(file_key).removeprefix(prefix) if self._nested else class_folder
                 self.found.append((file_key, name, split, entry.stat().st_size))
-            else:
-                self.ignored[suffix] += 1
         if before == (len(self.found), len(self.left_out)):
             self.left_out.append((key, "no images in this folder"))
 
-    def _files(self, key: str, above: frozenset) -> Iterator[tuple[str, os.DirEntry]]:
-        status = os.stat(os.path.join(self._folder, key))
-        here = (status.st_dev, status.st_ino)
+    def holds_classes(self, top: str) -> bool:
+        """Returns whether folders right below `top` have an image."""
+        files = (file for name in self.class_folders(top) for file in self.files(f"{top}/{name}"))
+        return any(self._is_image(key, entry) for key, entry in files)
+
+    def files(self, key: str) -> Iterator[tuple[str, os.DirEntry]]:
+        """Yields key and entry of what is below a class folder, at any depth, but for folders."""
+        around = file_trees.identity_of(os.path.join(self._folder, os.path.dirname(key)))
+        yield from self._files(key, self._above | {around})
+
+    def _files(self, key: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, os.DirEntry]]:
+        here = file_trees.identity_of(os.path.join(self._folder, key))
         if here in above:
-            self.left_out.append((key, "link to a folder above it"))
+            self.left_out.append((key, file_trees.LOOP))
             return
         for entry in self._entries(key):
-            if entry.is_dir():
+            if _is_folder(entry):
                 yield from self._files(f"{key}/{entry.name}", above | {here})
             else:
                 yield f"{key}/{entry.name}", entry
@@ -166,33 +174,70 @@ class _Scan:
     def _entries(self, key: str) -> list[os.DirEntry]:
         try:
             with os.scandir(os.path.join(self._folder, key)) as entries:
-                return sorted((entry for entry in entries if _is_visible(entry.name)), key=lambda entry: entry.name)
+                return sorted((entry for entry in entries if is_visible(entry.name)), key=lambda entry: entry.name)
         except OSError as error:
             self.left_out.append((key or ".", f"folder cannot be read: {error.strerror}"))
             return []
 
-    def _why_not(self, entry: os.DirEntry, suffix: str) -> str | None:
-        """None for an image to convert, a reason for one that cannot be, '' for what is no image."""
-        if not entry.is_file():
-            return "broken link" if entry.is_symlink() else ""
-        if suffix in _RAW_SUFFIXES:
-            return "camera raw file; export it as JPEG"
-        if entry.stat().st_size > _MAX_FILE_BYTES:
-            return f"{entry.stat().st_size / 1e6:.0f} MB: too large for an image" if suffix in _IMAGE_SUFFIXES else ""
-        if suffix in _IMAGE_SUFFIXES:
-            return None
-        try:
-            with open(entry.path, "rb") as file:
-                return "" if sniff(file.read(32)) in (None, "html", "pdf", "zip", "ppm") else None
-        except OSError:
-            return ""
+    def _is_image(self, key: str, entry: os.DirEntry) -> bool:
+        """Whether a file is an image to convert; what is none is noted."""
+        reason = _why_not(entry)
+        if reason:
+            self.left_out.append((key, reason))
+        elif reason is not None:
+            self.ignored[suffix_of(entry.name)] += 1
+        return reason is None
 
 
-def _is_visible(name: str) -> bool:
+def _why_not(entry: os.DirEntry) -> str | None:
+    """None for an image to convert, a reason for one that cannot be, '' for what is no image."""
+    try:
+        status = entry.stat()
+    except OSError as error:
+        return "broken link" if entry.is_symlink() else f"cannot be read: {error.strerror}"
+    suffix = suffix_of(entry.name)
+    if suffix in _RAW_SUFFIXES:
+        return "camera raw file; export it as JPEG"
+    if reason := file_trees.why_no_image(status):
+        return reason if suffix in IMAGE_SUFFIXES or not stat.S_ISREG(status.st_mode) else ""
+    if suffix in IMAGE_SUFFIXES:
+        return None
+    try:
+        with open(entry.path, "rb") as file:
+            return "" if sniff(file.read(32)) in (None, "html", "pdf", "zip", "ppm") else None
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link round in circles
+        return False
+
+
+def _check_no_strays(folder: str, nested: bool, split_of: Mapping[str, str | None], flag: str) -> None:
+    """Fails for a folder beside ready-made splits: all of them would be taken for classes."""
+    stray = [name for name, split in split_of.items() if split is None]
+    named = [name for name, split in split_of.items() if split]
+    if not stray or splits.TRAIN not in split_of.values() or len(named) < 2:
+        return
+    scan = _Scan(folder, nested)  # what it notes is for nobody
+    ready = [name for name in named if scan.holds_classes(name)]
+    if len(ready) >= 2:
+        raise UserError(
+            f"{folder}: folder {shown(stray[0])!r} lies beside the splits {', '.join(ready)}, which have class folders "
+            f"of their own; move it out of {flag}, or rename those if they are classes"
+        )
+
+
+def is_visible(name: str) -> bool:
+    """Returns whether a file or folder of this name is looked at: not what is hidden or a system's own."""
     return not name.startswith(".") and name not in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
+    """Returns a file's suffix in lower case, or words for none."""
     return os.path.splitext(name)[1].lower() or "without suffix"
 
 

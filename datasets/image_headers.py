@@ -47,6 +47,7 @@ _SIGNATURES = (
     (b"%PDF", "pdf"),
     (b"PK\x03\x04", "zip"),
 )
+_HTML = (b"<!doc", b"<html", b"<head", b"<?xml", b"<!--")
 _NOT_IMAGES = {"pdf": "a PDF document", "zip": "a ZIP archive", "html": "an HTML page"}
 
 
@@ -61,7 +62,7 @@ def sniff(data: bytes) -> str | None:
         return "webp"
     if data[4:8] == b"ftyp":
         return {b"avi": "avif", b"hei": "heic", b"hev": "heic", b"mif": "heic"}.get(data[8:11])
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:5].lower() in (b"<!doc", b"<html", b"<head", b"<?xml"):
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:5].lower().startswith(_HTML):
         return "html"
     return None
 
@@ -147,11 +148,12 @@ def _exif_orientation(tiff: bytes) -> int:
     return 1
 
 
-_PNG_COLOR = {0: "gray", 2: "RGB", 3: "palette", 4: "gray with alpha", 6: "RGB with alpha"}
+_PALETTE = 3
+_PNG_COLOR = {0: "gray", 2: "RGB", _PALETTE: "palette", 4: "gray with alpha", 6: "RGB with alpha"}
 
 
 def read_png(data: bytes) -> Header:
-    """Reads a PNG file's chunks, checks the checksum of each, and that the last one is there.
+    """Reads a PNG file's chunks, checks the checksum of each, and that those are there which no decoder does without.
 
     Raises:
         BadImage: truncated, damaged or not a PNG.
@@ -171,10 +173,14 @@ def read_png(data: bytes) -> Header:
             raise BadImage("truncated PNG: the end of the image is missing")
         if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
             raise BadImage(f"damaged PNG: the checksum of its {kind.decode('latin-1')} chunk is wrong")
+        if kind == b"IDAT" and color == _PALETTE and b"PLTE" not in chunks:
+            raise BadImage("damaged PNG: it has no palette")
         if kind == b"eXIf":
             orientation = _exif_orientation(data[position + 8 : end])
         chunks.add(kind)
         position = end + 4
+    if b"IDAT" not in chunks:
+        raise BadImage("damaged PNG: it has no image data")
     remark = ""
     if depth != 8:
         remark = f"{depth}-bit PNG"

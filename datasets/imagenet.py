@@ -21,7 +21,7 @@ from absl import logging
 
 from common.downloads import Remote, sha256_of
 from common.errors import UserError
-from datasets import file_trees, images, records, shards
+from datasets import file_trees, image_folder, images, records, shards
 from datasets import imagenet_metadata as metadata
 from datasets.downloads import Shelf
 from datasets.images import EncodedImage
@@ -43,6 +43,7 @@ _VALIDATION_NAME = re.compile(r"ILSVRC2012_val_(\d+)\.\w+")
 _SHARDS = {"train": 1024, "validation": 128}
 _SLIM_SEED = 12345
 _SLIM_THREADS = 8
+_OTHER_SYNSETS = "photos of synsets that are not listed"
 
 
 class _Photos(NamedTuple):
@@ -50,6 +51,14 @@ class _Photos(NamedTuple):
 
     split: str
     place: str
+
+
+class _Listing(NamedTuple):
+    """What a split has: the photos, key and reason of what looks like one and is none, and other files by kind."""
+
+    items: list[Item]
+    left_out: list[tuple[str, str]]
+    ignored: collections.Counter
 
 
 def source(
@@ -102,8 +111,8 @@ def source(
         boxes = _read_boxes(boxes_path, synsets)
         trees = {split: file_trees.open_tree(place, stack) for split, place in photos}
         labels = _Labels(synsets, validation_labels_file)
-        items = [item for split, tree in trees.items() for item in _list(split, tree, labels, seed is None)]
-        return _contents(items, trees, synsets, names, boxes, in_order=seed is None)
+        listings = [_list(split, tree, labels, seed is None) for split, tree in trees.items()]
+        return _contents(listings, trees, synsets, names, boxes, in_order=seed is None)
 
     identity = {
         "converter": "imagenet",
@@ -143,15 +152,15 @@ class _Labels:
         self._validation: list[str] | None = None
 
     def of(self, path: str) -> int | None:
-        """Returns the class, from 1; None for what is no photo of one of the synsets."""
+        """Returns the class, from 1; 0 for a photo of a synset that is not listed, None for what is no photo."""
         folder, name = os.path.split(path)
         folder = os.path.basename(folder)
         if folder in self._labels or _SYNSET.fullmatch(folder):
-            return self._labels.get(folder)
+            return self._labels.get(folder, 0)
         if match := _TRAIN_NAME.fullmatch(name):
-            return self._labels.get(match[1])
+            return self._labels.get(match[1], 0)
         match = _VALIDATION_NAME.fullmatch(name)
-        return self._labels.get(self._of_validation(int(match[1]), name)) if match else None
+        return self._labels.get(self._of_validation(int(match[1]), name), 0) if match else None
 
     def _of_validation(self, number: int, name: str) -> str:
         if self._validation is None:
@@ -162,28 +171,33 @@ class _Labels:
         return self._validation[number - 1]
 
 
-def _list(split: str, tree: file_trees.Tree, labels: _Labels, slims_order: bool) -> list[Item]:
+def _list(split: str, tree: file_trees.Tree, labels: _Labels, slims_order: bool) -> _Listing:
     """The photos of a split: Slim listed them by class and name, and shuffled that."""
     logging.info("Listing %s ...", tree.place)
-    items, others = [], collections.Counter()
+    items, left_out, ignored = listing = _Listing([], [], collections.Counter())
     for path, size in tree.files():
-        suffix = os.path.splitext(path)[1].lower()
-        label = labels.of(path) if suffix in (".jpeg", ".jpg") else None
-        if label is None:
-            others[suffix] += 1
+        suffix, key = image_folder.suffix_of(path), f"{split}/{path}"
+        if not image_folder.is_visible(os.path.basename(path)):
+            continue
+        if suffix not in image_folder.IMAGE_SUFFIXES:
+            ignored[suffix] += 1
+        elif suffix not in (".jpeg", ".jpg"):
+            left_out.append((key, "its name does not end in .JPEG, as those of ImageNet's photos"))
+        elif (label := labels.of(path)) is None:
+            left_out.append((key, "neither its folder nor its name says a synset"))
+        elif not label:  # those of a subset's other synsets may be a million
+            ignored[_OTHER_SYNSETS] += 1
         else:
-            items.append(Item(f"{split}/{path}", label, split, size))
+            items.append(Item(key, label, split, size))
+    left_out += [(f"{split}/{path}", reason) for path, reason in tree.left_out]
     if not items:
         raise UserError(
             f"{tree.place} has no photos of ImageNet's synsets: expected SYNSET/NAME.JPEG, such as n01440764/..."
         )
-    if others:
-        found = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-        logging.info("%s: passed over what is no photo of the synsets: %s.", tree.place, found)
     if slims_order:
         items.sort(key=lambda item: (item.label, item.key))
         slim_shuffle(items)
-    return items
+    return listing
 
 
 def slim_shuffle(items: list) -> None:
@@ -204,7 +218,7 @@ def deal(items: Sequence[Item], num_shards: int) -> list[Sequence[Item]]:
 
 
 def _contents(
-    items: Sequence[Item],
+    listings: Sequence[_Listing],
     trees: Mapping[str, file_trees.Tree],
     synsets: Sequence[str],
     names: Sequence[str],
@@ -217,7 +231,16 @@ def _contents(
         name = os.path.basename(path)
         return image._replace(extra=features(item.label, synsets, names, name, metadata.boxes_of(boxes, name)))
 
-    return Contents(["background", *names], items, load, in_order=in_order, fixed_classes=True, validation_count=0)
+    return Contents(
+        ["background", *names],
+        [item for listing in listings for item in listing.items],
+        load,
+        left_out=[entry for listing in listings for entry in listing.left_out],
+        ignored=sum((listing.ignored for listing in listings), collections.Counter()),
+        in_order=in_order,
+        fixed_classes=True,
+        validation_count=0,
+    )
 
 
 def features(

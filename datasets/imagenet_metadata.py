@@ -98,8 +98,11 @@ def _boxes_of_csv(path: str) -> dict[str, bytes]:
         name, *sides = line.split(",")
         try:
             xmin, ymin, xmax, ymax = (float(side) for side in sides)
+            if not (0 <= xmin <= xmax <= 1 and 0 <= ymin <= ymax <= 1):
+                raise ValueError
         except ValueError:
-            raise UserError(f"{path}, line {number}: expected NAME,xmin,ymin,xmax,ymax; found {line!r}") from None
+            expected = "NAME,xmin,ymin,xmax,ymax with shares of the image from 0 to 1"
+            raise UserError(f"{path}, line {number}: expected {expected}; found {line!r}") from None
         boxes[name] = boxes.get(name, b"") + _BOX.pack(ymin, xmin, ymax, xmax)
     return boxes
 
@@ -154,7 +157,7 @@ def _walk_xml(folder: str) -> Iterator[tuple[str, bytes]]:
 def _lines(path: str, flag: str) -> Iterator[tuple[int, str]]:
     """(number, text) of each line of a file that is not empty."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if text := line.strip():
                     yield number, text

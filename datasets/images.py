@@ -143,7 +143,7 @@ def _decode(data: bytes, kind: str | None, remark: str, turn: bool = True) -> tu
         remark += ", first frame"
     try:
         image.seek(0)
-        image = _to_8_bit(ImageOps.exif_transpose(image) if turn else image)
+        image = _to_8_bit(ImageOps.exif_transpose(image) if turn else image, kind)
     except BadImage:
         raise
     except Exception as error:
@@ -168,7 +168,7 @@ def _unreadable(data: bytes, kind: str | None) -> str:
     return f"damaged {kind.upper()}: its header cannot be read"
 
 
-def _to_8_bit(image: Any) -> Any:
+def _to_8_bit(image: Any, kind: str) -> Any:
     """Returns a Pillow image of mode L or RGB, transparency laid over white."""
     from PIL import Image
 
@@ -179,8 +179,9 @@ def _to_8_bit(image: Any) -> Any:
         top = int(pixels.max(initial=0))
         if top > 65535 or int(pixels.min(initial=0)) < 0:
             raise BadImage("32-bit gray: the range of its values is not known; convert it to 8 bit")
-        # 16-bit formats say their range; a 32-bit image that stays within 8 bits is taken as it is.
-        shift = 0 if image.mode == "I" and top <= 255 else 8
+        # 16-bit formats say their range (Pillow gives some as 32 bits, PPM's scaled to 65535); a 32-bit image that
+        # stays within 8 bits is taken as it is.
+        shift = 0 if image.mode == "I" and top <= 255 and kind not in ("ppm", "png") else 8
         return Image.fromarray((pixels >> shift).astype(np.uint8))
     if image.mode == "F":
         raise BadImage("floating-point pixels: the range of their values is not known; convert it to 8 bit")

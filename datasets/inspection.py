@@ -120,12 +120,13 @@ def look(config: Any) -> Inspection:
         UserError: there is neither a data set nor a folder of photos.
     """
     with images.large_images_allowed():
-        if folders.read_description(config.dataset_dir) or folders.named_splits(config.dataset_dir):
+        described = folders.read_description(config.dataset_dir)
+        if not described and folders.unfinished(config.dataset_dir):
+            folders.check_readable(config.dataset_dir)
+        if described or folders.named_splits(config.dataset_dir):
             from datasets import record_inspection  # imports TensorFlow
 
             return record_inspection.look(config)
-        if folders.unfinished(config.dataset_dir):
-            folders.check_readable(config.dataset_dir)
         return _look_at_photos(config)
 
 
@@ -219,7 +220,9 @@ def _look_at_photos(config: Any) -> Inspection:
     )
 
 
-def class_findings(class_names: Sequence[str], counts: Mapping[str, collections.Counter]) -> list[Finding]:
-    """Returns what is wrong with the classes."""
+def class_findings(
+    class_names: Sequence[str], counts: Mapping[str, collections.Counter], are_known: bool = True
+) -> list[Finding]:
+    """Returns what is wrong with the classes (`facts.class_findings`)."""
     rows = {split: [count[label] for label in range(len(class_names))] for split, count in counts.items()}
-    return facts.class_findings(class_names, rows)
+    return facts.class_findings(class_names, rows, are_known)

@@ -21,7 +21,7 @@ from absl import logging
 
 from common import suggest
 from common.errors import UserError
-from datasets import dataset_utils, image_folder, records
+from datasets import dataset_utils, file_trees, image_folder, records
 from datasets.conversion_report import shown
 from datasets.sources import Contents, Item, Source
 
@@ -102,6 +102,8 @@ def _fields(path: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             start = file.readline()
+            if start.lstrip().startswith("["):
+                raise UserError(f"{path}, line 1: a JSON list; expected a table, or an object a line without [ and ]")
             file.seek(0)
             yield from _json_lines(path, file) if start.lstrip().startswith("{") else _table(path, file, start)
     except OSError as error:
@@ -113,10 +115,13 @@ def _fields(path: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
 def _table(path: str, file: Any, header: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     delimiter = max(_DELIMITERS, key=header.count)
     reader = csv.reader(file, delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True)
+    begin = 1  # line where the row begins; quoted fields may have several
     try:
         columns = [column.strip() for column in next(reader, [])]
         _check_columns(path, 1, columns)
+        begin = reader.line_num + 1
         for values in reader:
+            begin = reader.line_num + 1
             if not any(values):
                 continue
             if len(values) != len(columns):
@@ -126,7 +131,12 @@ def _table(path: str, file: Any, header: str) -> Iterator[tuple[int, Mapping[str
                 )
             yield reader.line_num, dict(zip(columns, values, strict=True))
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
+        if reader.line_num > begin or "unexpected end" in str(error):
+            raise UserError(
+                f'{path}, line {begin}: a field begins with a quote (") that is not closed; close it, and double the '
+                "quotes that belong to the text"
+            ) from error
+        raise UserError(f"{path}, line {begin}: {error}") from error
 
 
 def _json_lines(path: str, file: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -135,7 +145,7 @@ def _json_lines(path: str, file: Any) -> Iterator[tuple[int, Mapping[str, Any]]]
             continue
         try:
             fields = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}, line {number}: not JSON ({error}); expected an object a line") from error
         if not isinstance(fields, dict):
             raise UserError(f'{path}, line {number}: expected an object such as {{"path": "1.jpg", "label": "cat"}}')
@@ -160,6 +170,7 @@ def _row(path: str, line: int, fields: Mapping[str, Any], multi_label: bool) -> 
     image = fields.get("path")
     if not isinstance(image, str) or not image.strip() or "\0" in image:
         raise UserError(f"{where}: no path")
+    _check_encodes(where, image, "path", "surrogateescape")  # a name that is not UTF-8 is written so
     value = fields.get("labels" if multi_label else "label")
     labels = _labels(where, value)
     if not multi_label and len(labels) != 1:
@@ -181,8 +192,8 @@ def _labels(where: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
-        except ValueError as error:
-            raise UserError(f"{where}: labels {value!r} are not a JSON list ({error})") from error
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where}: labels {value[:80]!r} are not a JSON list ({error})") from error
     parts = value if isinstance(value, list) else (_text(where, value, "label") or "").split("|")
     names = [name for part in parts if (name := _text(where, part, "label"))]
     for name in names:
@@ -196,7 +207,18 @@ def _text(where: str, value: Any, column: str) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise UserError(f"{where}: {column} {value!r}: expected a text")
-    return str(value).strip()
+    text = str(value).strip()
+    _check_encodes(where, text, column)
+    return text
+
+
+def _check_encodes(where: str, text: str, column: str, errors: str = "strict") -> None:
+    try:
+        text.encode("utf-8", errors)
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{where}: {column} {text!r} has half of a character at {error.start}; write the whole one"
+        ) from error
 
 
 def _key(path: str) -> str:
@@ -237,7 +259,7 @@ def _classes(path: str, rows: Sequence[Row], multi_label: bool) -> list[str]:
 def _read_classes(path: str) -> list[str]:
     """Class names: one a line, or `<id>:<name>` as in labels.txt, with ids from 0."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             lines = [line.strip() for line in file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--labels_file={path} cannot be read: {error}") from error
@@ -256,24 +278,31 @@ def _contents(
     path: str, folder: str, rows: Sequence[Row], class_names: Sequence[str], multi_label: bool, fixed_classes: bool
 ) -> Contents:
     numbers = {name: number for number, name in enumerate(class_names)}
-    items, left_out = [], []
+    items, left_out, taken = [], [], {}
     for row in rows:
         strange = [name for name in row.labels if name not in numbers]
         if strange:
             raise UserError(f"{path}, line {row.line}: {suggest.unknown('class', strange[0], class_names)}")
         key = _found(folder, _key(row.path))
+        before = taken.setdefault(key, row)
+        if before is not row:  # the same file, written in another way
+            _check_same(path, before, row)
+            continue
         try:
-            size = os.stat(os.path.join(folder, key)).st_size
+            status = os.stat(os.path.join(folder, key))
+            reason = file_trees.why_no_image(status)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            left_out.append((key, f"cannot be read: {reason} (line {row.line} of {os.path.basename(path)})"))
+            reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        if reason:
+            left_out.append((key, f"{reason} (line {row.line} of {os.path.basename(path)})"))
             continue
         labels = tuple(numbers[name] for name in row.labels)
         first = labels[0] if labels else records.NO_LABEL
-        items.append(Item(key, first, row.split, size, row.group, labels if multi_label else None))
+        items.append(Item(key, first, row.split, status.st_size, row.group, labels if multi_label else None))
     if not items:
         raise UserError(
-            f"none of the {len(rows)} images of {path} is there; the first: {os.path.join(folder, left_out[0][0])}. "
+            f"none of the {len(rows)} images of {path} is there; the first: "
+            f"{shown(os.path.join(folder, left_out[0][0]))}. "
             "--image_dir names the folder that its paths start from"
         )
     return Contents(
@@ -287,9 +316,9 @@ def _contents(
 
 
 def _found(folder: str, key: str) -> str:
-    """The path as it is, or with Windows' separators turned round where there is no such file."""
-    if "\\" in key and not os.path.exists(os.path.join(folder, key)):
-        return os.path.normpath(key.replace("\\", "/"))
+    """The path as it is; where there is no such file, without spaces around it, with Windows' separators turned."""
+    if ("\\" in key or key != key.strip()) and not os.path.lexists(os.path.join(folder, key)):
+        return os.path.normpath(key.strip().replace("\\", "/"))
     return key
 
 

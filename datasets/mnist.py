@@ -16,7 +16,7 @@ import tensorflow as tf
 from common.downloads import Remote
 from common.errors import UserError
 from datasets import archives, shards
-from datasets.downloads import Shelf
+from datasets.downloads import Shelf, identity_of
 from datasets.images import EncodedImage
 from datasets.sources import Contents, Item, Source
 
@@ -89,8 +89,10 @@ def _source(
 
     # As in Slim: nothing is downloaded where all files are there already, whoever made them.
     made = all(os.path.isfile(os.path.join(dataset_dir, f"{name}_{split}.tfrecord")) for split in _PREFIXES)
-    identity = {"converter": name, "files": shelf.identity(files.values())}
-    return Source(name, identity, open_files, shards=1, trusts_files=made, name_shard=shards.single_name)
+    unpacked = {file: path for file in files if (path := _unpacked(file, shelf))}
+    known = [identity_of(unpacked[file]) if file in unpacked else shelf.identity([files[file]])[0] for file in files]
+    identity, plain = {"converter": name, "files": known}, not unpacked and shelf.is_published(files.values())
+    return Source(name, identity, open_files, shards=1, trusts_files=made and plain, name_shard=shards.single_name)
 
 
 mnist = functools.partial(_source, "mnist")
@@ -136,9 +138,12 @@ def _read_split(
 def _path(name: str, files: dict[str, Remote], shelf: Shelf, stack: contextlib.ExitStack) -> str:
     """The path of a file: uncompressed where that is there and the archive is not."""
     compressed = f"{name}.gz"
-    if not shelf.find(compressed) and (path := shelf.find(name)):
-        return path
-    return shelf.get(files[compressed], stack)
+    return _unpacked(compressed, shelf) or shelf.get(files[compressed], stack)
+
+
+def _unpacked(compressed: str, shelf: Shelf) -> str | None:
+    """The path of an uncompressed file that is there while its archive is not."""
+    return None if shelf.find(compressed) else shelf.find(compressed.removesuffix(".gz"))
 
 
 def read_idx(path: str, magic: int) -> np.ndarray:

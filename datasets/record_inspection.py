@@ -33,6 +33,9 @@ from datasets.inspection import Inspection, Part
 
 _CHUNK, _CHUNK_BYTES = 64, 4e6  # records that a thread looks at in one go
 _DECODED_BY_TENSORFLOW = frozenset(["jpeg", "png", "gif", "bmp", "webp"])
+_RAW_CHANNELS = (1, 2, 3, 4)  # that the PNG may have which training makes of raw pixels
+# What `records.parse` asks of a feature: one value of this kind.
+_VALUES = {records.ENCODED: "bytes", records.FORMAT: "bytes", records.HEIGHT: "int64", records.WIDTH: "int64"}
 _HEADERS = {"jpeg": image_headers.read_jpeg, "png": image_headers.read_png}
 
 
@@ -94,7 +97,7 @@ def look(config: Any) -> Inspection:
         return Place(None, part.split, part.shard, number, label)
 
     found += inspection.findings_of(parts, place, config)
-    found += inspection.class_findings(class_names, counts)
+    found += inspection.class_findings(class_names, counts, shape.has_classes)
     return Inspection(
         "records",
         folder,
@@ -182,10 +185,18 @@ def _look_at_record(record: record_files.Record, part: Part, shape: _Shape, with
     if not data:
         part.say(record.number, "damaged_record", f"it has no {records.ENCODED}")
         return
+    misfits = (_misfit(features, key, kind) for key, kind in _VALUES.items())
+    if misfit := next(filter(None, misfits), None):
+        part.say(record.number, "damaged_record", misfit)
+        return
     classes = _classes(features, record.number, part, shape)
     height, width = _first(features, records.HEIGHT, 0), _first(features, records.WIDTH, 0)
     thumbnail = b""
     if _first(features, records.FORMAT, shape.default_format.encode()).lower() == b"raw":
+        if height < 1 or width < 1 or len(data) not in [height * width * channels for channels in _RAW_CHANNELS]:
+            reason = f"{len(data)} bytes of raw pixels, expected 1 to 4 for each of {width}x{height}"
+            part.say(record.number, "damaged_image", reason)
+            return
         if with_pixels:
             thumbnail = pixels.plain_thumbnail()
     else:
@@ -213,10 +224,25 @@ def _first(features: Mapping[str, Any], key: str, default: Any) -> Any:
     return values[0] if values and isinstance(values[0], type(default)) else default
 
 
+def _misfit(features: Mapping[str, Any], key: str, wanted: str, many: bool = False) -> str:
+    """Why training cannot parse a feature; '' if it can, as where it is missing or has no value of any kind."""
+    kind = features[key].WhichOneof("kind") if key in features else None
+    if kind is None:
+        return ""
+    count = len(getattr(features[key], kind).value)
+    found = f"{count} {'value' if count == 1 else 'values'} of {kind.removesuffix('_list')}"
+    fits = kind == f"{wanted}_list" and (many or count == 1)
+    return "" if fits else f"its {key} has {found}, expected {'values' if many else 'one'} of {wanted}"
+
+
 def _classes(features: Mapping[str, Any], number: int, part: Part, shape: _Shape) -> tuple[int, ...]:
     key = records.LABELS if shape.multi_label else records.LABEL
     classes = tuple(features[key].int64_list.value) if key in features else ()
-    if not classes and not shape.multi_label:
+    misfits = [_misfit(features, records.LABEL, "int64")]
+    misfits += [_misfit(features, records.LABELS, "int64", many=True)] if shape.multi_label else []
+    if misfit := next(filter(None, misfits), None):
+        part.say(number, "wrong_label", misfit)
+    elif not classes and not shape.multi_label:
         part.say(number, "wrong_label", f"it has no {records.LABEL}")
     for label in classes:
         if label < 0 or (shape.has_classes and label >= len(shape.class_names)):

@@ -2,6 +2,8 @@
 
 Everything is written into a hidden folder inside, and renamed when all is complete, `dataset.json` last. As long as the
 hidden folder is there and `dataset.json` is not, readers take the data set for unfinished (`folders.check_readable`).
+Before the first file is touched, the hidden folder gets a list of all that will be: by it the next conversion finds
+what one that was killed meanwhile left, of the data set before and of the new one, and removes it.
 """
 
 import contextlib
@@ -19,9 +21,12 @@ from typing import Any
 from absl import logging
 
 from common.errors import UserError
+from common.files import write_json
 from datasets import dataset_utils, doctor, folders, shards
+from datasets.planning import WriteOptions
 from datasets.sources import Source
 
+_TOUCHED = "touched.json"  # in a staging folder: the files that `publish` removes or puts into place
 _AT_WORK_SECONDS = 600.0  # a conversion on another machine that wrote nothing for so long is taken for dead
 
 
@@ -47,7 +52,7 @@ def check_target(
             )
     if folders.DATASET_JSON in names and not overwrite:
         return _existing(dataset_dir, source.name, made_from)
-    ours = old_files(dataset_dir, source)
+    ours = old_files(dataset_dir, source) | _half_published(dataset_dir)
     others = sorted(name for name in names if shards.parse_name(name) and name not in ours)
     if others:
         raise UserError(
@@ -55,15 +60,29 @@ def check_target(
             "name another --dataset_dir"
         )
     if ours and not (overwrite or unfinished):
-        if source.trusts_files and dataset_utils.has_labels(dataset_dir):
-            for files in folders.named_splits(dataset_dir).values():
-                shards.check_complete(files, dataset_dir)
+        if source.trusts_files and dataset_utils.has_labels(dataset_dir) and _is_plain(made_from):
+            _check_whole(dataset_dir)
             return {"name": source.name}
         raise UserError(
             f"{dataset_dir} already holds TFRecord files of a data set {source.name!r} ({min(ours)}); --overwrite "
             "replaces them, or name another --dataset_dir"
         )
     return None
+
+
+def _is_plain(made_from: Mapping[str, Any]) -> bool:
+    """Whether the options are those by default, which is what files of another maker can be the answer to."""
+    return {**made_from, "source": None} == {**WriteOptions().identity(), "source": None}
+
+
+def _check_whole(dataset_dir: str) -> None:
+    """Fails where the files of a data set without dataset.json are not all there, or one of them is cut or empty."""
+    for names in folders.named_splits(dataset_dir).values():
+        shards.check_complete(names, dataset_dir)
+        found = [shards.scan(os.path.join(dataset_dir, name)) for name in names]
+        empty, examples = [shard.path for shard in found if not shard.examples], sum(shard.examples for shard in found)
+        if empty and (not examples or examples >= len(found)):  # else there are too few for all files
+            raise UserError(f"{empty[0]} has no records; --overwrite makes the data set anew")
 
 
 def staging_path(dataset_dir: str) -> str:
@@ -77,9 +96,30 @@ def _host() -> str:
 
 def clear_unfinished(dataset_dir: str, keep: str) -> None:
     """Removes what killed conversions left; `keep` is the folder of the one at work."""
+    for file in _half_published(dataset_dir):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(dataset_dir, file))
     for name in folders.unfinished(dataset_dir):
         if os.path.join(dataset_dir, name) != keep:
             shutil.rmtree(os.path.join(dataset_dir, name), ignore_errors=True)
+
+
+def is_half_published(staging: str, dataset_dir: str) -> bool:
+    """Returns whether `publish` began with a staging folder and did not come to its end."""
+    return not os.path.exists(os.path.join(dataset_dir, folders.DATASET_JSON)) and os.path.exists(
+        os.path.join(staging, _TOUCHED)
+    )
+
+
+def _half_published(dataset_dir: str) -> set[str]:
+    """The files of a data set that killed conversions were about to remove or had put into place."""
+    touched: set[str] = set()
+    for name in folders.unfinished(dataset_dir):
+        staging = os.path.join(dataset_dir, name)
+        if is_half_published(staging, dataset_dir):
+            with open(os.path.join(staging, _TOUCHED), encoding="utf-8") as file:
+                touched.update(json.load(file))
+    return {file for file in touched if not os.path.isabs(file) and os.pardir not in file.split(os.sep)}
 
 
 def _is_at_work(path: str) -> bool:
@@ -142,6 +182,7 @@ def publish(staging: str, dataset_dir: str, source: Source) -> None:
         os.path.relpath(os.path.join(folder, file), staging) for folder, _, files in os.walk(staging) for file in files
     ]
     old = old_files(dataset_dir, source)
+    write_json(os.path.join(staging, _TOUCHED), sorted(old | set(new) - {folders.DATASET_JSON}))
     for file in [folders.DATASET_JSON, *sorted(old - set(new))]:
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(dataset_dir, file))

@@ -8,6 +8,7 @@ does not have is an error (Slim took `person`).
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -127,12 +128,19 @@ def _annotations(split_name: str, archive: Remote, shelf: Shelf, stack: contextl
     """The annotations of a split: their place, for errors, and their text."""
     name = f"instances_{split_name}.json"
     if path := _annotation_file(split_name, shelf):
-        with open(path, encoding="utf-8") as file:
-            return path, file.read()
+        with open(path, "rb") as file:
+            return path, _decoded(path, file.read())
     path = shelf.get(archive, stack)
     for _, data in archives.read_files(path, lambda member: os.path.basename(member) == name, _MAX_JSON_BYTES):
-        return f"{path}, {name}", data.decode("utf-8")
+        return f"{path}, {name}", _decoded(f"{path}, {name}", data)
     raise UserError(f"{path} has no {name}; download or copy it again")
+
+
+def _decoded(place: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place} is not UTF-8 text ({error.reason}); download or copy it again") from error
 
 
 def _annotation_file(split_name: str, shelf: Shelf) -> str | None:
@@ -153,12 +161,11 @@ def _read_annotations(annotations: tuple[str, str], category: str, threshold: fl
     try:
         for key, element in elements(text):
             if key == "images":
-                photos[element["id"]] = _Photo(
-                    element["id"], element["file_name"], element["height"], element["width"], []
-                )
+                photos[element["id"]] = _photo(element)
             elif key == "annotations":
-                x, y, width, height = element["bbox"]
-                found.append((element["image_id"], element["category_id"], element["area"], (x, y, width, height)))
+                x, y, width, height = map(_number, element["bbox"])
+                area = _number(element["area"])
+                found.append((element["image_id"], element["category_id"], area, (x, y, width, height)))
             elif key == "categories":
                 categories[element["name"]] = element["id"]
         if category not in categories:
@@ -167,10 +174,26 @@ def _read_annotations(annotations: tuple[str, str], category: str, threshold: fl
             photo = photos[image]
             if kind == categories[category] and area / (photo.height * photo.width) > threshold:
                 photo.objects.append((area, box))
-    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         what = f"{type(error).__name__}: {error}"
         raise UserError(f"{place} is not a file of COCO's instances ({what}); download or copy it again") from error
     return list(photos.values())
+
+
+def _photo(element: Mapping[str, Any]) -> _Photo:
+    photo = _Photo(element["id"], element["file_name"], element["height"], element["width"], [])
+    if not isinstance(photo.file_name, str):
+        raise TypeError(f"file_name {photo.file_name!r} is no text")
+    photo.file_name.encode()  # half of a character has no bytes: ValueError
+    if not all(isinstance(side, int) and side > 0 for side in (photo.height, photo.width)):
+        raise ValueError(f"{photo.file_name} has {photo.width!r}x{photo.height!r} pixels")
+    return photo
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError(f"{value!r} is no number")
+    return value
 
 
 def elements(text: str) -> Iterator[tuple[str, Any]]:

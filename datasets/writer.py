@@ -129,7 +129,7 @@ def write(
 
 @contextlib.contextmanager
 def _staging(dataset_dir: str) -> Iterator[str]:
-    """A folder below `dataset_dir` for what is not complete; gone afterwards, whatever happens."""
+    """A folder below `dataset_dir` for what is not complete; gone afterwards, unless the files are half in place."""
     existed = os.path.isdir(dataset_dir)
     staging = targets.staging_path(dataset_dir)
     try:
@@ -140,7 +140,8 @@ def _staging(dataset_dir: str) -> Iterator[str]:
     try:
         yield staging
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if not targets.is_half_published(staging, dataset_dir):
+            shutil.rmtree(staging, ignore_errors=True)
         if not existed:
             with contextlib.suppress(OSError):  # not empty: the conversion went well
                 os.rmdir(dataset_dir)

@@ -66,10 +66,20 @@ def test_damaged_archive_is_named(tmp_path, make):
 
 def test_no_archive(tmp_path):
     (tmp_path / "x").write_bytes(b"hello")
-    with pytest.raises(UserError, match=r"x is damaged or not a .tar.gz or .zip archive"):
+    with pytest.raises(UserError, match=r"x is damaged or not a .tar.gz or .zip archive") as told:
         archives.extract(str(tmp_path / "x"), str(tmp_path / "out"))
+    assert "\n" not in str(told.value)
     with pytest.raises(UserError, match=r"no such archive: .*missing"):
         archives.extract(str(tmp_path / "missing"), str(tmp_path / "out"))
+
+
+def test_a_tar_cut_inside_a_header_is_damaged(tmp_path):
+    path = tmp_path / "a"
+    whole = tar(path, {"1.bin": bytes(512), "2.bin": bytes(512)}, "w")
+    path.write_bytes(path.read_bytes()[: 2 * 512 + 100])
+    for read in (lambda: archives.extract(whole, str(tmp_path / "out")), lambda: list(archives.read_files(whole, len))):
+        with pytest.raises(UserError, match=r"a is damaged .*truncated header at byte 1024"):
+            read()
 
 
 def special(kind):

@@ -48,12 +48,19 @@ def corpus(photos, encoded, pixels, bomb):
     for name in ("notes.txt", ".hidden.jpg", "Thumbs.db", ".DS_Store", "readme"):
         (cat / name).write_bytes(b"not for conversion")
     (photos / "LICENSE.txt").write_text("CC BY")
+    (photos / "gone").symlink_to("/nowhere")
+    (cat / "round").symlink_to("round")
+    os.mkfifo(cat / "pipe.jpg")
+    (cat / "null.jpg").symlink_to(os.devnull)
+    shutil.copy(cat / "0.jpg", photos / "loose.jpg")
     (cat / "gone.jpg").symlink_to(photos / "nowhere.jpg")
     shutil.copy(cat / "0.jpg", os.fsencode(cat) + b"/caf\xe9.jpg")  # Latin-1, from an old archive
     (photos / "nothing").mkdir()
     (cat / "bomb.png").write_bytes(bomb)
     reasons = {f"cat/{name}": reason for name, (_, reason) in bad.items()}
-    reasons["cat/gone.jpg"] = "broken link"
+    reasons |= dict.fromkeys(["cat/gone.jpg", "cat/round", "gone"], "broken link")
+    special = "a named pipe, a socket or a device, not a file"
+    reasons |= {"cat/pipe.jpg": special, "cat/null.jpg": special, "loose.jpg": "it lies outside the class folders"}
     reasons["cat/bomb.png"] = "30000x30000 pixels: more than 134 million (a decompression bomb?)"
     reasons["nothing"] = "no images in this folder"
     return photos, len(good), reasons
@@ -121,6 +128,16 @@ def test_a_file_that_may_not_be_read_is_told(photos, tmp_path):
     report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
     assert report["left_out"][0] == {"file": "cat/0.jpg", "reason": "cannot be read: Permission denied"}
     assert {"file": "dog", "reason": "folder cannot be read: Permission denied"} in report["left_out"]
+
+
+def test_a_file_that_may_not_be_looked_into_is_told(photos, monkeypatch):
+    def deny(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    (photos / "cat" / "nameless").write_bytes(b"an image?")
+    monkeypatch.setattr(image_folder, "open", deny, raising=False)
+    contents = image_folder.list_folder(str(photos), "--image_dir")
+    assert contents.left_out == [("cat/nameless", "cannot be read: Permission denied")]
 
 
 def test_every_remark_names_its_example(corpus, tmp_path):

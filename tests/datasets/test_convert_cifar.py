@@ -42,6 +42,16 @@ def test_extracted_folder_gives_the_same_records(cifar10, tmp_path):
     convert_cifar(tmp_path / "extracted", tmp_path / "b")
     a, b = ((tmp_path / name / "cifar10_train.tfrecord").read_bytes() for name in "ab")
     assert a == b
+    batch = tmp_path / "extracted" / "cifar-10-batches-py" / "test_batch"
+    batch.write_bytes(batch.read_bytes()[:-1])
+    with pytest.raises(UserError, match="already holds data set 'cifar10', made from other images"):
+        convert_cifar(tmp_path / "extracted", tmp_path / "b")
+
+
+def test_a_file_where_the_extracted_folder_should_be(tmp_path):
+    (tmp_path / "cifar-10-batches-py").write_text("")
+    with pytest.raises(UserError, match=r"cifar-10-batches-py is a file; expected the folder that cifar-10-python.tar"):
+        convert_cifar(tmp_path, tmp_path / "out")
 
 
 @pytest.mark.parametrize(("kind", "classes", "labels"), [("fine", 100, [5, 6]), ("coarse", 20, [5, 6])])

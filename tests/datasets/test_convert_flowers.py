@@ -81,6 +81,22 @@ def test_checksum_of_an_archive_brought_by_hand(archive, tmp_path):
         convert("flowers", str(tmp_path / "out2"), archive_path=str(archive), archive_sha256="1234")
 
 
+def test_another_archive_by_hand_is_not_taken_for_the_one_before(archive, photos, tmp_path):
+    options = {"archive_dir": str(tmp_path), "check_archives": False}
+    convert("flowers", str(tmp_path / "out"), **options)
+    (photos / "cat" / "0.jpg").unlink()
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(photos, "flower_photos")
+    with pytest.raises(UserError, match="already holds data set 'flowers', made from other images"):
+        convert("flowers", str(tmp_path / "out"), **options)
+
+
+def test_a_damaged_download_is_named_and_what_to_do(tmp_path):
+    (tmp_path / "f.tgz").write_bytes(b"\x1f\x8b\x08 cut")
+    with pytest.raises(UserError, match=r"f.tgz is damaged .*: remove it for a download"):
+        convert("flowers", str(tmp_path), download_url="http://127.0.0.1:9/f.tgz?download=1")
+
+
 def test_offline_names_the_other_ways(tmp_path, monkeypatch):
     monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
     message = r"cannot download http://127.0.0.1:9/f.tgz: .*--archive_path=FILE, or --source_dir=FOLDER"
@@ -95,6 +111,8 @@ def test_offline_names_the_other_ways(tmp_path, monkeypatch):
         ({"source_dir": "a", "archive_path": "b"}, "--source_dir goes with neither"),
         ({"source_dir": "missing"}, "no folder missing|--source_dir=missing: no such folder"),
         ({"archive_path": "missing.tgz"}, "--archive_path=missing.tgz: no such file"),
+        ({"download_url": "http://host/"}, "--download_url=http://host/: expected the address of a file, such as http"),
+        ({"download_url": "http://[bad/y.tgz"}, r"cannot download http://\[bad/y.tgz: expected an address that starts"),
     ],
 )
 def test_wrong_sources_are_named(tmp_path, options, message):
@@ -110,6 +128,8 @@ def test_files_that_slim_made_are_not_made_again(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "fetch", None)
     assert convert("flowers", str(tmp_path)) == {"name": "flowers"}
     assert names(tmp_path) == before
+    with pytest.raises(UserError, match=r"already holds TFRecord files of a data set 'flowers' .*--overwrite"):
+        convert("flowers", str(tmp_path), download_url="http://127.0.0.1:9/f.tgz")
     (tmp_path / SLIM_NAMES[3]).unlink()
     with pytest.raises(UserError, match=r"lacks 1 of the 5 shards of split 'train'"):
         convert("flowers", str(tmp_path))

@@ -226,16 +226,49 @@ def test_ready_made_splits_are_kept(photos, tmp_path):
     assert counts == {"train": [3, 3], "validation": [1, 1], "test": [1, 1]}
 
 
+@pytest.mark.parametrize("class_folders", ["top", "deepest"])
+def test_a_folder_beside_ready_made_splits_does_not_make_classes_of_them(photos, tmp_path, class_folders):
+    ready = tmp_path / "ready"
+    for name in ("train", "val"):
+        shutil.copytree(photos, ready / name)
+    shutil.copytree(photos / "cat", ready / "unlabeled")
+    message = "folder 'unlabeled' lies beside the splits train, val, .*; move it out of --image_dir"
+    with pytest.raises(UserError, match=message):
+        convert_folder(ready, tmp_path / "out", class_folders=class_folders)
+    # Classes may be called like splits: these hold no class folders.
+    for name in ("train", "val"):
+        shutil.rmtree(ready / name)
+        shutil.copytree(photos / "dog", ready / name)
+    dataset = convert_folder(ready, tmp_path / "out", class_folders=class_folders)
+    assert dataset["class_names"] == ["train", "unlabeled", "val"]
+
+
+def test_images_outside_the_class_folders_are_told(photos, tmp_path):
+    for name in ("train", "test"):
+        shutil.copytree(photos, tmp_path / "ready" / name)
+    reason = "it lies outside the class folders"
+    for folder, keys in {photos: ["loose.jpg"], tmp_path / "ready": ["loose.jpg", "test/flat.jpg"]}.items():
+        for key in keys:
+            shutil.copy(photos / "cat" / "0.jpg", folder / key)
+        contents = image_folder.list_folder(str(folder), "--image_dir")
+        assert contents.left_out == [(key, reason) for key in keys]
+        assert (contents.class_names, contents.ignored) == (["cat", "dog", "emu"], {})
+
+
 def test_nested_and_linked_folders_are_searched(photos, tmp_path):
     (photos / "cat" / "deep" / "deeper").mkdir(parents=True)
     (photos / "cat" / "0.jpg").rename(photos / "cat" / "deep" / "deeper" / "0.jpg")
     (photos / "cat" / "loop").symlink_to(photos / "cat")
+    (photos / "cat" / "root").symlink_to("..")
+    (photos / "cat" / "deep" / "above").symlink_to(tmp_path)
+    (photos / "round").symlink_to(".")
     (photos / "dog").rename(tmp_path / "dog-elsewhere")
     (photos / "dog").symlink_to(tmp_path / "dog-elsewhere")
     dataset = convert_folder(photos, tmp_path / "out", validation_count=0)
     assert dataset["splits"]["train"]["examples_per_class"] == [6, 5, 4]
     report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
-    assert report["left_out"] == [{"file": "cat/loop", "reason": "link to a folder above it"}]
+    links = ("cat/deep/above", "cat/loop", "cat/root", "round")
+    assert report["left_out"] == [{"file": link, "reason": "link to a folder above it"} for link in links]
 
 
 def test_no_images_or_no_classes_says_what_was_expected(photos, tmp_path, encoded):

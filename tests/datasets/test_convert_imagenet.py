@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import shutil
 import tarfile
@@ -189,6 +190,29 @@ def test_a_bad_photo_is_left_out_and_classes_stay(archives, tmp_path, make_tar, 
     assert list(features(tmp_path / "out", "train")) == ["n01443537_0.JPEG"]
 
 
+def test_what_is_passed_over_is_told(archives, tmp_path, encoded):
+    folder = extract(archives, tmp_path / "extracted")
+    synset = folder / "train" / SYNSETS[0]
+    (synset / "loop").symlink_to("..")
+    (synset / "drawing.png").write_bytes(encoded(0, "PNG"))
+    (folder / "train" / "loose.JPEG").write_bytes(encoded(0))
+    (folder / "train" / "list.txt").write_text("")
+    (folder / "train" / ".hidden").write_text("")
+    os.mkfifo(synset / "n01440764_9.JPEG")
+    shutil.copytree(folder / "train" / SYNSETS[1], folder / "train" / "n99999999")
+    (tmp_path / "validation.txt").write_text("n01440764\n" * 3 + "n99999999\n" * 2)
+    dataset = convert_imagenet(folder, tmp_path / "out", validation_labels_file=str(tmp_path / "validation.txt"))
+    assert {split: entry["examples"] for split, entry in dataset["splits"].items()} == {"train": 12, "validation": 3}
+    report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
+    assert {entry["file"]: entry["reason"] for entry in report["left_out"]} == {
+        "train/loose.JPEG": "neither its folder nor its name says a synset",
+        "train/n01440764/drawing.png": "its name does not end in .JPEG, as those of ImageNet's photos",
+        "train/n01440764/loop": "link to a folder above it",
+        "train/n01440764/n01440764_9.JPEG": "a named pipe, a socket or a device, not a file",
+    }
+    assert report["ignored_files"] == {".txt": 1, "photos of synsets that are not listed": 4 + 2}
+
+
 def test_one_split_alone(archives, tmp_path):
     (archives / "ILSVRC2012_img_train.tar").unlink()
     assert list(convert_imagenet(archives, tmp_path / "out")["splits"]) == ["validation"]
@@ -198,7 +222,7 @@ def test_one_split_alone(archives, tmp_path):
 
 
 def test_own_synsets_and_names(archives, tmp_path):
-    (tmp_path / "synsets.txt").write_text("n01484850\nn01440764\n")
+    (tmp_path / "synsets.txt").write_text("\ufeffn01484850\nn01440764\n", encoding="utf-8")  # with a BOM
     (tmp_path / "names.txt").write_text("n01440764\ta fish\n")
     options = {"labels_file": str(tmp_path / "synsets.txt"), "imagenet_metadata_file": str(tmp_path / "names.txt")}
     (tmp_path / "validation.txt").write_text("n01440764\n2\n3\nn01484850\n1\n")
@@ -267,8 +291,12 @@ def test_bad_boxes_are_named(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=message):
         imagenet_metadata.read_boxes(str(tmp_path), ["n1"])
-    (tmp_path / "boxes.csv").write_text("a.JPEG,0,0,1,1\nb.JPEG,0,0,1\n")
-    with pytest.raises(UserError, match=r"boxes.csv, line 2: expected NAME,xmin,ymin,xmax,ymax; found 'b.JPEG,0,0,1'"):
+
+
+@pytest.mark.parametrize("sides", ["0,0,1", "0,0,1,x", "nan,5,0.3,-1", "0,0,1,inf", "0.5,0,0.4,1", "0,0,1,1.1"])
+def test_bad_lines_of_boxes_are_named(tmp_path, sides):
+    (tmp_path / "boxes.csv").write_text(f"a.JPEG,0,0,1,1\nb.JPEG,{sides}\n")
+    with pytest.raises(UserError, match=rf"boxes.csv, line 2: expected NAME,xmin,.* 0 to 1; found 'b.JPEG,{sides}'"):
         imagenet_metadata.read_boxes(str(tmp_path / "boxes.csv"), ["n1"])
 
 

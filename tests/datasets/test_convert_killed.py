@@ -1,15 +1,18 @@
 """A conversion that is killed by the kernel, in a process of its own."""
 
+import itertools
+import os
 import signal
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from common.errors import UserError
-from datasets import dataset_factory
+from datasets import dataset_factory, targets, writer
 from datasets.convert import convert
 
 # Dies at the n-th time that an image is read or a file gets its name: no handler, no `finally`, nothing is flushed.
@@ -38,6 +41,60 @@ convert("image_folder", sys.argv[4], image_dir=sys.argv[3], num_threads=2, num_s
 def content(folder):
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != "conversion_report.json")
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+class Killed(BaseException):
+    """Stands for a signal."""
+
+
+@pytest.mark.parametrize("again", ["the same", "another name"])
+def test_killed_while_it_replaces_a_data_set_it_runs_again_to_the_same_bytes(photos, tmp_path, monkeypatch, again):
+    out, options = tmp_path / "out", {"image_dir": str(photos), "num_threads": 1}
+    changed = {**options, "name": "pets"}
+    last = changed if again == "the same" else {**options, "name": "other"}
+    convert("image_folder", str(tmp_path / "whole"), **last)
+    for steps in itertools.count():
+        convert("image_folder", str(out), **options, num_folds=2, overwrite=True)
+        left = iter(range(steps))
+
+        def dying(function, left=left):
+            def call(*args):
+                if next(left, None) is None:
+                    raise Killed
+                return function(*args)
+
+            return call
+
+        with monkeypatch.context() as patched:
+            patched.setattr(targets, "os", types.SimpleNamespace(**vars(os)))
+            patched.setattr(targets.os, "replace", dying(os.replace))
+            patched.setattr(targets.os, "remove", dying(os.remove))
+            patched.setattr(writer.shutil, "rmtree", lambda *_, **__: None)  # a killed process cleans nothing up
+            try:
+                convert("image_folder", str(out), **changed, overwrite=True)
+                break
+            except Killed:
+                pass
+        if steps:  # dataset.json is gone; before, the old data set is whole
+            with pytest.raises(UserError, match=r"holds a conversion that did not finish"):
+                dataset_factory.get_dataset(None, "train", str(out))
+        convert("image_folder", str(out), **last, overwrite=not steps)
+        assert content(out) == content(tmp_path / "whole")
+    assert steps > 10
+
+
+def test_an_error_while_files_get_their_names_leaves_nothing_that_looks_finished(photos, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(targets, "os", types.SimpleNamespace(**{**vars(os), "replace": full}))
+        with pytest.raises(OSError, match="disk full"):
+            convert("image_folder", str(tmp_path / "out"), image_dir=str(photos))
+    with pytest.raises(UserError, match=r"holds a conversion that did not finish"):
+        dataset_factory.get_dataset(None, "train", str(tmp_path / "out"))
+    convert("image_folder", str(tmp_path / "out"), image_dir=str(photos))
+    assert not [name for name in os.listdir(tmp_path / "out") if name.startswith(".")]
 
 
 @pytest.mark.slow

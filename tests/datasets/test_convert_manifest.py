@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import tensorflow as tf
@@ -124,6 +125,9 @@ def test_classes_in_the_order_of_a_file(write, photos, tmp_path, text):
     dataset = convert_manifest(write("list.csv", CSV), tmp_path / "out", labels_file=path)
     assert dataset["class_names"] == ["dog", "cat", "emu"]
     assert counts(dataset)["train"] == [1, 1, 0]
+    marked = write("marked.txt", "\ufeff" + text)  # as Windows' editors save it
+    dataset = convert_manifest(write("list.csv", CSV), tmp_path / "marked", labels_file=marked)
+    assert dataset["class_names"] == ["dog", "cat", "emu"]
     with pytest.raises(UserError, match=r"list.csv, line 2: unknown class 'cat'; did you mean 'cats'"):
         convert_manifest(write("list.csv", CSV), tmp_path / "out2", labels_file=write("labels.txt", "dog\ncats\n"))
 
@@ -131,7 +135,11 @@ def test_classes_in_the_order_of_a_file(write, photos, tmp_path, text):
 def test_files_that_cannot_be_used_are_left_out(write, photos, tmp_path):
     (photos / "cat" / "bad.jpg").write_bytes(b"<html>")
     (photos / "cat" / "loop.jpg").symlink_to(photos / "cat" / "loop.jpg")
-    more = "".join(f"photos/cat/{name}.jpg,cat,train,\n" for name in ("bad", "gone", "loop", "0"))
+    os.mkfifo(photos / "cat" / "pipe.jpg")
+    (photos / "cat" / "zero.jpg").symlink_to("/dev/zero")
+    (photos / "cat" / "folder.jpg").mkdir()
+    names = ("bad", "gone", "loop", "pipe", "zero", "folder", "0")
+    more = "".join(f"photos/cat/{name}.jpg,cat,train,\n" for name in names)
     dataset = convert_manifest(
         write("list.csv", CSV.replace("photos/cat/0.jpg,cat,train,a\n", "") + more), tmp_path / "out"
     )
@@ -141,6 +149,9 @@ def test_files_that_cannot_be_used_are_left_out(write, photos, tmp_path):
         "photos/cat/bad.jpg": "not an image but an HTML page",
         "photos/cat/gone.jpg": "cannot be read: No such file or directory (line 6 of list.csv)",
         "photos/cat/loop.jpg": "cannot be read: Too many levels of symbolic links (line 7 of list.csv)",
+        "photos/cat/pipe.jpg": "a named pipe, a socket or a device, not a file (line 8 of list.csv)",
+        "photos/cat/zero.jpg": "a named pipe, a socket or a device, not a file (line 9 of list.csv)",
+        "photos/cat/folder.jpg": "a folder, not a file (line 10 of list.csv)",
     }
     assert counts(dataset)["train"] == [1, 1]
 
@@ -148,6 +159,18 @@ def test_files_that_cannot_be_used_are_left_out(write, photos, tmp_path):
 def test_a_line_said_twice_counts_once(write, photos, tmp_path):
     text = CSV + "photos//cat/0.jpg,cat,train,a\nphotos/cat/../cat/0.jpg,cat,train,a\n"
     assert counts(convert_manifest(write("list.csv", text), tmp_path / "out"))["train"] == [1, 1]
+
+
+def test_spaces_around_a_path_count_where_a_file_has_them(write, photos, tmp_path, encoded):
+    (photos / "dog" / " 9.jpg ").write_bytes(encoded(99))
+    more = "".join(f"{path},dog,train\n" for path in ("\tphotos/dog/1.jpg ", "photos/dog/1.jpg", "photos/dog/ 9.jpg "))
+    path = write("list.csv", "path,label,split\nphotos/cat/0.jpg ,cat,train\n" + more)
+    assert counts(convert_manifest(path, tmp_path / "out")) == {"train": [1, 2]}
+    files = (tmp_path / "out" / "train_files.txt").read_text().splitlines()
+    assert sorted(files) == ["photos/cat/0.jpg", "photos/dog/ 9.jpg ", "photos/dog/1.jpg"]
+    write("list.csv", "path,label\nphotos/cat/0.jpg ,cat\nphotos/cat/0.jpg,dog\n")
+    with pytest.raises(UserError, match=r"line 3: photos/cat/0.jpg has label 'dog' here and 'cat' in line 2"):
+        convert_manifest(path, tmp_path / "out2")
 
 
 def test_group_and_split_are_read(write, photos):
@@ -171,7 +194,9 @@ BAD = [
     ("path,label,label\n1.jpg,a,a\n", r"line 1: a column is there twice"),
     ("path,label\n1.jpg,a\n2.jpg\n", r"line 3: 1 fields, the header has 2"),
     ("path,label\n1.jpg,a\n2.jpg,a,b\n", r"line 3: 3 fields, the header has 2 \(path,label\); a field that holds ','"),
-    ('path,label\n1.jpg,"a\n', r"line 2: unexpected end of data"),
+    ('path,label\n1.jpg,"a\n2.jpg,b\n', r"line 2: a field begins with a quote \(.\) that is not closed; close it"),
+    ('path,label\n1.jpg,a\n2.jpg,"b\n3.jpg,"c"\n', r"line 3: a field begins with a quote \(.\) that is not closed"),
+    ('path,label\n1.jpg,"a" b\n', r"line 2: ',' expected after"),
     ("path,label\n1.jpg,a\n2.jpg,\n", r"line 3: no label"),
     ("path,label\n ,a\n", r"line 2: no path"),
     ("path,label\n1.jpg,a\n2.jpg,a|b\n", r"line 3: several labels \('a\|b'\); .* call the column labels"),
@@ -195,6 +220,11 @@ BAD = [
     ('{"path": "1.jpg", "label": true}', r"line 1: label True: expected a text"),
     ('{"path": "1.jpg", "label": "a"}\nnonsense', r"line 2: not JSON"),
     ('{"path": "1.jpg", "label": "a"}\n[1]', r"line 2: expected an object such as"),
+    ('[{"path": "1.jpg", "label": "a"},\n{}]', r"line 1: a JSON list; expected a table, or an object a line"),
+    pytest.param('{"path": ' + "[" * 100_000, r"line 1: not JSON \(maximum recursion depth", id="deep line"),
+    pytest.param("path,labels\n1.jpg," + "[" * 100_000, r"line 2: labels .* are not a JSON list", id="deep field"),
+    ('{"path": "1.jpg", "label": "c\\ud800t"}', r"line 1: label 'c\\ud800t' has half of a character at 1"),
+    ('{"path": "\\ud800.jpg", "label": "a"}', r"line 1: path '\\ud800.jpg' has half of a character at 0"),
     ("path,label\n1.jpg,a\n2.jpg,b\n", r"none of the 2 images of .*list.csv is there; the first: .*1.jpg. --image_dir"),
 ]
 

@@ -83,6 +83,26 @@ def test_files_that_slim_made_are_not_made_again(archives, tmp_path):
     before = content(tmp_path / "out")
     assert convert("mnist", str(tmp_path / "out")) == {"name": "mnist"}
     assert content(tmp_path / "out") == before
+    for options in ({"validation_count": 10}, {"archive_dir": str(archives), "check_archives": False}):
+        with pytest.raises(UserError, match=r"already holds TFRecord files of a data set 'mnist' .*--overwrite"):
+            convert("mnist", str(tmp_path / "out"), **options)
+    test = tmp_path / "out" / "mnist_test.tfrecord"
+    for damaged, message in ((test.read_bytes()[:-1], "is truncated"), (b"", "has no records; --overwrite")):
+        test.write_bytes(damaged)
+        with pytest.raises(UserError, match=rf"mnist_test.tfrecord {message}"):
+            convert("mnist", str(tmp_path / "out"))
+
+
+def test_unpacked_files_that_changed_are_not_taken_for_those_before(archives, tmp_path):
+    for path in archives.iterdir():
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    dataset = convert_mnist(archives, tmp_path / "out")
+    assert convert_mnist(archives, tmp_path / "out") == dataset
+    labels = archives / "t10k-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(UserError, match="already holds data set 'mnist', made from other images"):
+        convert_mnist(archives, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -150,12 +150,24 @@ def test_a_category_that_is_not_there(archives, tmp_path):
         ('{"images": [{"id": 1}]}', "KeyError"),
         ('{"images": [1]}', "TypeError"),
         ('{"images": [{}', "KeyError|ends in the middle"),
+        pytest.param('{"images": ' + "[" * 100_000, "RecursionError", id="deep"),
+        ('{"images": [{"id": 1, "file_name": 7, "height": 1, "width": 1}]}', "file_name 7 is no text"),
+        ('{"images": [{"id": 1, "file_name": "\\ud800", "height": 1, "width": 1}]}', "UnicodeEncodeError"),
+        ('{"images": [{"id": 1, "file_name": "a", "height": "1", "width": 0}]}', "a has 0x'1' pixels"),
+        ('{"annotations": [{"image_id": 1, "category_id": 1, "area": 1, "bbox": "abcd"}]}', "'a' is no number"),
+        ('{"annotations": [{"image_id": 1, "category_id": 1, "area": NaN, "bbox": [0, 0, 1, 1]}]}', "nan is no number"),
     ],
 )
 def test_damaged_annotations_are_told(archives, tmp_path, text, message):
     (archives / "annotations").mkdir()
     (archives / "annotations" / "instances_train2014.json").write_text(text)
     with pytest.raises(UserError, match=rf"instances_train2014.json is not a file of COCO's instances \(.*({message})"):
+        convert_coco(archives, tmp_path / "out")
+
+
+def test_annotations_that_are_not_utf_8_are_told(archives, tmp_path):
+    (archives / "instances_train2014.json").write_bytes(b'{"info": "\xff"}')
+    with pytest.raises(UserError, match=r"instances_train2014.json is not UTF-8 text .*; download or copy it again"):
         convert_coco(archives, tmp_path / "out")
 
 

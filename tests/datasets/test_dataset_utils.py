@@ -16,8 +16,8 @@ def test_labels_are_written_and_read_as_slim_did(tmp_path):
     assert dataset_utils.read_label_file(str(tmp_path)) == labels
 
 
-def test_labels_with_empty_lines_and_windows_line_ends_are_read(tmp_path):
-    (tmp_path / "labels.txt").write_bytes(b"0:a\r\n\r\n1:b\r\n")
+def test_labels_with_empty_lines_and_as_windows_saves_them_are_read(tmp_path):
+    (tmp_path / "labels.txt").write_bytes(b"\xef\xbb\xbf0:a\r\n\r\n1:b\r\n")
     assert dataset_utils.read_label_file(str(tmp_path)) == {0: "a", 1: "b"}
 
 

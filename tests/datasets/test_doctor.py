@@ -69,6 +69,13 @@ def test_a_sound_data_set(data):
     )  # the report disturbs nothing
 
 
+def test_a_conversion_that_was_killed_while_its_files_got_their_names(data):
+    (data / "dataset.json").unlink()
+    (data / ".converting-here-1-abc").mkdir()
+    with pytest.raises(UserError, match="holds a conversion that did not finish"):
+        inspect(data)
+
+
 def change(path, position, value):
     content = bytearray(path.read_bytes())
     content[position] ^= value
@@ -133,6 +140,22 @@ def test_records_that_were_exchanged_since_conversion(data, photos, tmp_path):
     ]
 
 
+MISFITS = [
+    (records.LABEL, records.int64_feature([0, 1])),
+    (records.LABEL, records.float_feature(1)),
+    (records.LABEL, records.int64_feature([])),
+    (records.HEIGHT, records.int64_feature([18, 18])),
+    (records.FORMAT, records.int64_feature(1)),
+]
+
+
+def altered(record, key, value):
+    """A record with another feature."""
+    example = tf.train.Example.FromString(record)
+    example.features.feature[key].CopyFrom(value)
+    return example.SerializeToString()
+
+
 @pytest.fixture
 def slim(tmp_path, encoded, bomb):
     """TFRecords of another maker, with everything that can be wrong in a record."""
@@ -158,6 +181,9 @@ def slim(tmp_path, encoded, bomb):
             features=tf.train.Features(feature={records.ENCODED: records.bytes_feature(encoded(7))})
         ).SerializeToString(),
         example(encoded(8, "GIF")),
+        *(altered(example(encoded(9 + k)), key, value) for k, (key, value) in enumerate(MISFITS)),
+        records.encode(bytes(700), "raw", 28, 28, 0),
+        records.encode(bytes(784), "raw", 0, 0, 0),
     ]
     write_records(tmp_path / "slim" / "things_train_00000-of-00001.tfrecord", train)
     write_records(tmp_path / "slim" / "things_validation_00000-of-00001.tfrecord", [example(encoded(2), label=0)])
@@ -185,6 +211,13 @@ def test_records_of_others(slim):
         ("damaged_record", 9): "it is no tf.train.Example",
         ("damaged_record", 10): "it has no image/encoded",
         ("wrong_label", 11): "it has no image/class/label",
+        ("wrong_label", 13): "its image/class/label has 2 values of int64, expected one of int64",
+        ("wrong_label", 14): "its image/class/label has 1 value of float, expected one of int64",
+        ("wrong_label", 15): "its image/class/label has 0 values of int64, expected one of int64",
+        ("damaged_record", 16): "its image/height has 2 values of int64, expected one of int64",
+        ("damaged_record", 17): "its image/format has 1 value of int64, expected one of bytes",
+        ("damaged_image", 18): "700 bytes of raw pixels, expected 1 to 4 for each of 28x28",
+        ("damaged_image", 19): "784 bytes of raw pixels, expected 1 to 4 for each of 0x0",
     }
     both = {"copies_across_splits", "copies_of_other_classes"}
     assert both <= found.keys()
@@ -213,7 +246,7 @@ def test_damage_that_only_pixels_show(photos, tmp_path, encoded):
     assert inspect(tmp_path / "pixels")[1] == {}
 
 
-def test_photos_before_conversion(photos, encoded):
+def test_photos_before_conversion(photos, encoded, monkeypatch):
     (photos / "cat" / "page.jpg").write_bytes(b"<html>")
     (photos / "dog" / "cat.jpg").write_bytes((photos / "cat" / "0.jpg").read_bytes())
     (photos / "emu" / "really.jpg").write_bytes(encoded(60, "PNG"))
@@ -222,7 +255,12 @@ def test_photos_before_conversion(photos, encoded):
     is_sound, found, text = inspect(photos)
     assert not is_sound
     assert sorted(photos.rglob("*")) == before  # nothing is written among the photos
-    assert os.path.exists(f"{photos}_doctor_report.json")
+    report = f"{photos}_doctor_report.json"
+    assert os.path.exists(report)
+    os.remove(report)
+    monkeypatch.chdir(photos)
+    inspect(".")
+    assert os.path.exists(report)
     assert found["unusable"][0] == {
         "kind": "unusable",
         "weight": "error",
@@ -250,6 +288,30 @@ def test_slims_raw_pixels(tmp_path, checks):
     examples = [records.encode(data, "raw", 28, 28, k) for k, data in enumerate(pictures)]
     write_records(tmp_path / "mnist" / "mnist_train.tfrecord", examples)
     assert inspect(tmp_path / "mnist", checks=checks)[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["cat", "dog", "zebra"], ["'zebra' has none at all"]),
+        (["cat", "dog"], []),
+        (["background", "cat", "dog"], ["'dog' has none at all"]),  # nothing is of ImageNet's class 0
+        (
+            [f"c{k}" for k in range(100)],
+            ["98 of 100 classes have none at all: 'c2', 'c3', 'c4', 'c5', 'c6', ..."],
+        ),
+    ],
+)
+def test_classes_without_any_image_are_named_or_summed_up(tmp_path, encoded, names, expected):
+    labels = [1, 1] if names[0] == "background" else [0, 1]
+    examples = [records.encode(encoded(k), "jpg", 18, 24, label) for k, label in enumerate(labels)]
+    write_records(tmp_path / "things_train_00000-of-00001.tfrecord", examples)
+    (tmp_path / "labels.txt").write_text("".join(f"{k}:{name}\n" for k, name in enumerate(names)))
+    is_sound, found, _ = inspect(tmp_path, checks="headers")
+    assert is_sound
+    assert [entry["reason"] for entry in found.get("class_missing", [])] == expected
+    (tmp_path / "labels.txt").unlink()
+    assert "class_missing" not in inspect(tmp_path, checks="headers")[1]
 
 
 def test_imagenet_is_named(tmp_path, encoded):

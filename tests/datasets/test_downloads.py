@@ -66,7 +66,7 @@ def test_another_file_by_hand_is_refused_unless_asked_for(remote, tmp_path, cont
         Shelf(str(tmp_path / "out"), str(tmp_path)).get(remote, contextlib.ExitStack())
     shelf = Shelf(str(tmp_path / "out"), str(tmp_path), check=False)
     assert shelf.get(remote, contextlib.ExitStack()) == str(tmp_path / "photos.tgz")
-    assert shelf.identity([remote]) == [f"photos.tgz {len(content)}"]
+    assert shelf.identity([remote]) == [f"photos.tgz {len(content)} {hashlib.sha256(content).hexdigest()}"]
 
 
 def test_a_mirror_helps_where_the_first_place_fails(server, remote, tmp_path, monkeypatch):
@@ -96,7 +96,30 @@ def test_a_page_instead_of_the_file_is_no_download(server, remote, tmp_path):
     server.content = b"<html>Please log in"
     with pytest.raises(UserError, match=r"is not the file expected from .*: its SHA-256 is"):
         Shelf(str(tmp_path), None).get(remote, contextlib.ExitStack())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "what"), [(b"<!-- proxy --><html>Log in", "an HTML page"), (b"Try later.", "something else")]
+)
+def test_what_is_no_archive_is_not_kept_where_no_checksum_is_known(server, remote, tmp_path, page, what):
+    server.content = page
+    with pytest.raises(UserError, match=rf"photos.tgz sent no archive but {what}, which is not kept; bring photos.tgz"):
+        Shelf(str(tmp_path), None).get(remote._replace(sha256=None, bytes=None), contextlib.ExitStack())
     assert not (tmp_path / "photos.tgz").exists()
+
+
+def test_identity_of_a_file_by_hand_follows_its_content(remote, tmp_path):
+    unknown, by_hand = remote._replace(sha256=None), tmp_path / "photos.tgz"
+    known = []
+    for content in (CONTENT, CONTENT[::-1]):  # of one size
+        by_hand.write_bytes(content)
+        known.append(Shelf(str(tmp_path / "out"), str(tmp_path)).identity([unknown]))
+    assert known[0] != known[1]
+    # In the data set's own folder it may be a download that was kept.
+    assert Shelf(str(tmp_path), None).identity([unknown]) == Shelf("gone", None).identity([unknown])
+    by_hand.write_bytes(CONTENT)
+    assert Shelf("out", str(tmp_path), check=False).identity([remote]) == [remote.sha256]
 
 
 def test_identity_needs_no_download(remote, tmp_path):

@@ -75,6 +75,31 @@ def test_damage_is_told(places, tmp_path):
             tree.read("a/deep/1.jpg")
 
 
+@pytest.mark.parametrize("name", ["x.tar", "nested.tar"])
+@pytest.mark.parametrize("damage", ["cut", "cut between members", "overwritten"])
+def test_a_tar_that_is_damaged_between_its_members_is_told(places, tmp_path, name, damage):
+    path = tmp_path / name
+    data = path.read_bytes()
+    with tarfile.open(path) as archive:
+        header = archive.getmembers()[1].offset
+    ends = {"cut": data[: header + 100], "cut between members": data[:header]}
+    path.write_bytes(ends.get(damage, data[:header] + b"x" * 512 + data[header + 512 :]))
+    with contextlib.ExitStack() as stack, pytest.raises(UserError, match=rf"{name} is damaged .* at byte {header}"):
+        list(file_trees.open_tree(str(path), stack).files())
+
+
+def test_links_of_a_folder_are_followed_but_not_round(places, tmp_path):
+    (tmp_path / "folder" / "other").symlink_to("a")
+    for name, target in {"a/root": "..", "a/above": tmp_path, "itself": "."}.items():
+        (tmp_path / "folder" / name).symlink_to(target)
+    with contextlib.ExitStack() as stack:
+        tree = file_trees.open_tree(places["folder"], stack)
+        files = [path for path, _ in tree.files()]
+    assert files == ["b.txt", "a/2.jpg", "a/deep/1.jpg", "other/2.jpg", "other/deep/1.jpg"]
+    links = ["a/above", "a/root", "itself", "other/above", "other/root"]
+    assert tree.left_out == [(link, "link to a folder above it") for link in links]
+
+
 def test_identity_follows_names_and_sizes(places, tmp_path):
     before = file_trees.identity(places["folder"])
     assert file_trees.identity(places["folder"]) == before

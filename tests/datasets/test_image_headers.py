@@ -75,6 +75,17 @@ def test_png_of_no_pixels_is_damaged():
 
 
 @pytest.mark.parametrize(
+    ("mode", "chunk", "reason"), [("L", b"IDAT", "it has no image data"), ("P", b"PLTE", "it has no palette")]
+)
+def test_png_without_what_it_is_decoded_from_is_damaged(encoded, mode, chunk, reason):
+    data = encoded(Image.new(mode, (300, 2)), "PNG")
+    start = data.index(chunk) - 4
+    (length,) = struct.unpack_from(">I", data, start)
+    with pytest.raises(BadImage, match=reason):
+        read_png(data[:start] + data[start + 12 + length :])
+
+
+@pytest.mark.parametrize(
     ("data", "kind"),
     [
         (b"\xff\xd8\xff\xe0", "jpeg"),
@@ -84,6 +95,7 @@ def test_png_of_no_pixels_is_damaged():
         (b"P6 is a post code", "ppm"),
         (b"P60 is not", None),
         (b"\n <!DOCTYPE html>", "html"),
+        (b"<!-- saved from a page -->\n<html>", "html"),
         (b"\x00\x00\x00\x18ftypheic", "heic"),
         (b"hello", None),
         (b"", None),

@@ -52,6 +52,13 @@ def test_16_bit_gray_keeps_its_range(encoded):
     np.testing.assert_array_equal(decoded(image)[..., 0], values >> 8)
 
 
+@pytest.mark.parametrize(("top", "pixel"), [(65535, 0), (1023, 25), (255, 100)])
+def test_a_dark_deep_pgm_is_as_dark_as_it_says(top, pixel):
+    values = np.full([2, 3], 100, ">u2" if top > 255 else "u1")
+    image = images.prepare(b"P5 3 2 %d\n" % top + values.tobytes())
+    np.testing.assert_array_equal(decoded(image)[..., 0], np.full([2, 3], pixel))
+
+
 def test_transparency_is_laid_over_white(encoded):
     for mode, colour, expected in [("RGBA", (0, 0, 200, 0), 255), ("RGBA", (0, 0, 200, 255), 0), ("LA", (10, 0), 255)]:
         image = images.prepare(encoded(Image.new(mode, (4, 4), colour), "PNG"))

@@ -1,9 +1,12 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from datasets import duplicates, pixels
-from datasets.image_headers import BadImage, read_jpeg
+from datasets.image_headers import BadImage, read_jpeg, read_png
 
 
 @pytest.fixture(params=["simplejpeg", "Pillow"])
@@ -63,6 +66,18 @@ def test_what_nobody_decodes_is_told(decoder, encoded):
         pixels.thumbnail(data[:middle] + b"\xff\xd8\xff\xda\x00\x01" + data[middle:])
     with pytest.raises(BadImage, match=r"damaged PNG"):
         pixels.thumbnail(encoded(photo(), "PNG")[:2000])
+
+
+@pytest.mark.parametrize("kept", [0, 100])
+def test_a_png_with_too_few_rows_is_damaged(encoded, kept):
+    data = encoded(photo(), "PNG")
+    start, end = data.index(b"IDAT"), data.index(b"IEND") - 8
+    cut = b"IDAT" + zlib.compress(zlib.decompress(data[start + 4 : end])[:kept])
+    head, tail = data[: start - 4] + struct.pack(">I", len(cut) - 4), data[end + 4 :]
+    short = head + cut + struct.pack(">I", zlib.crc32(cut)) + tail
+    assert read_png(short).is_plain  # its chunks are whole
+    with pytest.raises(BadImage, match=r"damaged PNG"):
+        pixels.thumbnail(short)
 
 
 def test_bytes_too_many_harm_nothing(decoder, encoded):
