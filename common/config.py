@@ -11,6 +11,8 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
+from common.errors import FlagError
+
 
 def option(
     default: Any,
@@ -41,3 +43,16 @@ def value_type(config: type, field: dataclasses.Field) -> type:
     if isinstance(annotation, types.UnionType):
         (annotation,) = (part for part in typing.get_args(annotation) if part is not type(None))
     return annotation
+
+
+def check_local(**paths: str | None) -> None:
+    """Fails where a path that is written to, given by its flag, is on another machine (`gs://...`).
+
+    Raises:
+        FlagError: which.
+    """
+    for flag, path in paths.items():
+        if path and "://" in path:
+            raise FlagError(
+                f"--{flag}={path}: this is written to a folder of this machine or a mounted one; copy it afterwards"
+            )

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from common.errors import UserError
+
 
 class Status(NamedTuple):
     """Size of a file in bytes and when it was last modified, in nanoseconds."""
@@ -29,8 +31,17 @@ def absolute(path: str) -> str:
 
 
 def is_folder(path: str) -> bool:
-    """Returns whether there is a folder of this name."""
-    return _gfile().isdir(path) if is_remote(path) else os.path.isdir(path)
+    """Returns whether there is a folder of this name.
+
+    Raises:
+        UserError: TensorFlow has no file system for such addresses.
+    """
+    if not is_remote(path):
+        return os.path.isdir(path)
+    if _gfile().isdir(path):
+        return True
+    _check_scheme(path)
+    return False
 
 
 def is_file(path: str) -> bool:
@@ -98,6 +109,22 @@ def _as_os_error(path: str) -> Iterator[None]:
         raise FileNotFoundError(2, "no such file or folder", path) from error
     except tf.errors.OpError as error:
         raise OSError(5, error.message, path) from error
+
+
+def _check_scheme(path: str) -> None:
+    """Fails for an address that TensorFlow cannot read at all, which `isdir` and `exists` take for nothing there."""
+    import tensorflow as tf
+
+    try:
+        _gfile().stat(path)
+    except tf.errors.UnimplementedError as error:
+        scheme = path.partition("://")[0]
+        raise UserError(
+            f"{path}: TensorFlow cannot read {scheme}:// addresses; install the package that brings it the file system "
+            "(tensorflow-io has several), or mount it or copy the folder"
+        ) from error
+    except tf.errors.OpError:
+        pass  # not there, or not allowed: what is done with it says so
 
 
 def _gfile() -> Any:

@@ -256,12 +256,7 @@ def _estimate(dataset: Dataset, share: reading.Share, kind: str, decode: Decode,
     """About how many bytes the images take."""
     if kind == "encoded":
         return int(dataset.record_bytes * share.count / dataset.num_samples)
-    step = max(len(share.pieces) // _SAMPLE, 1)  # some images of many files: files may hold images of one kind each
-    some = dataclasses.replace(share, pieces=share.pieces[::step])
-    each = max(_SAMPLE // len(some.pieces), 1)
-    some = dataclasses.replace(
-        some, pieces=tuple(dataclasses.replace(piece, count=min(each, piece.count)) for piece in some.pieces)
-    )
+    some = reading.sample(share, _SAMPLE)
     sizes = [image.nbytes for _, image, _ in _images(dataset, some, kind, decode, num_threads)]
     return int(np.mean(sizes or [0]) * share.count)
 

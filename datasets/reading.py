@@ -89,6 +89,15 @@ def share(dataset: Dataset, num_workers: int = 1, worker_index: int = 0) -> Shar
     return Share(tuple(pieces), start, end - start, num_workers == 1)
 
 
+def sample(share: Share, count: int) -> Share:
+    """Returns about `count` records of a share, some of many files: a file may hold images of one kind."""
+    some = share.pieces[:: max(len(share.pieces) // count, 1)]
+    each = max(count // len(some), 1)
+    return dataclasses.replace(
+        share, pieces=tuple(dataclasses.replace(piece, count=min(each, piece.count)) for piece in some)
+    )
+
+
 def place_of(dataset: Dataset, number: int) -> tuple[str, int]:
     """Returns the path of the file of a record, and its place in it, from 0."""
     firsts = _first_numbers(dataset)

@@ -144,7 +144,10 @@ def _label_features(multi_label: bool) -> dict[str, Any]:
 
 def _raw_to_png(raw: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     pixels = tf.io.decode_raw(raw, tf.uint8)
-    return tf.io.encode_png(tf.reshape(pixels, tf.stack([height, width, -1])))
+    # Encoding an image of no pixels would end the process.
+    has_pixels = tf.logical_and(tf.size(pixels) > 0, tf.logical_and(height > 0, width > 0))
+    with tf.control_dependencies([tf.debugging.Assert(has_pixels, ["raw pixels without bytes, height or width"])]):
+        return tf.io.encode_png(tf.reshape(pixels, tf.stack([height, width, -1])))
 
 
 class Decoder:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from common.config import option
+from common.config import check_local, option
 from common.errors import FlagError
 
 
@@ -38,6 +38,7 @@ class ExportConfig:
         for name in ("checkpoint_path", "export_dir"):
             if not getattr(self, name):
                 raise FlagError(f"--{name} is missing")
+        check_local(export_dir=self.export_dir)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ Fields marked `slim=True` are flags of the original scripts: same names, same de
 import dataclasses
 
 from checkpoints import renames, scopes
-from common.config import option
+from common.config import check_local, option
 from common.errors import FlagError
 from preprocessing import augmentation as augmentation_lib
 
@@ -229,6 +229,7 @@ class TrainConfig:
 
     def __post_init__(self):
         require_dataset_dir(self.dataset_dir)
+        check_local(train_dir=self.train_dir, cache_dir=self.cache_dir, preview_augmentation=self.preview_augmentation)
         renames.parse(self.checkpoint_rename)
         for name in ("learning_rate_multipliers", "weight_decay_multipliers"):
             scopes.split_factors(getattr(self, name), f"--{name}")
@@ -348,6 +349,7 @@ class EvalConfig:
     quantize: bool = option(False, "Not supported: quantized evaluation.", slim=True)
 
     def __post_init__(self):
+        check_local(eval_dir=self.eval_dir)
         for name, off in {"master": "", "quantize": False}.items():
             if getattr(self, name) != off:
                 raise FlagError(f"--{name} is not supported yet; leave it out")

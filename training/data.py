@@ -15,6 +15,8 @@ from training import class_weights, inputs
 from training.config import TrainConfig
 from training.runs import ModelInfo
 
+_LABELS_LOOKED_AT = 256
+
 
 class TrainData:
     """A split, ready to be trained on.
@@ -35,6 +37,7 @@ class TrainData:
         self.unreadable = skipping.Unreadable(dataset, self._preprocess, config.max_corrupt_records, known)
         self._cache = self._make_cache()
         self._labels: Labels | None = None
+        self._warn_of_other_labels()
         self._balance = self._make_balance()
         self.class_weights = self._make_class_weights()
 
@@ -59,6 +62,25 @@ class TrainData:
             return _on_device(_started_early(batches))
 
         return skipping.Batches(make, self.unreadable, first_step)
+
+    def _warn_of_other_labels(self) -> None:
+        """Looks at some records of a data set whose classes nobody has counted: others than its own are not trained."""
+        dataset, offset = self._dataset, self._config.labels_offset
+        if dataset.class_examples is not None:
+            return
+        some = reading.sample(self._share, _LABELS_LOOKED_AT)
+        labels = class_balance.read_labels(dataset, some).classes
+        other = labels[labels >= dataset.num_classes]
+        if len(other):
+            logging.warning(
+                "%d of %d records looked at have a label above %d, the last of the %d classes: nothing is learned from "
+                "such images. Are labels.txt and --labels_offset=%d right?",
+                len(other),
+                sum(piece.count for piece in some.pieces),
+                dataset.num_classes - 1,
+                dataset.num_classes - offset,
+                offset,
+            )
 
     def _make_cache(self) -> image_cache.ImageCache | None:
         config = self._config

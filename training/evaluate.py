@@ -5,7 +5,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -88,13 +88,20 @@ def _open_dataset(config: EvalConfig, given: frozenset[str], run: Mapping[str, A
     pattern = config.file_pattern
     if run and not config.dataset_dir:
         pattern = pattern or run.get("flags", {}).get("file_pattern")
-    if "dataset_split_name" not in given and not pattern:
-        available = dataset_factory.splits(dataset_dir)
-        split = next((s for s in ("test", "validation", "val") if s in available), split)
+    if "dataset_split_name" not in given:
+        split = next(filter(_is_there(dataset_dir, pattern), ("test", "validation", "val")), split)
     if run and split == splits.VALIDATION:
         folds.check_not_all(run, dataset_dir, fold, config.checkpoint_path)
         folds.check_trained_elsewhere(run, dataset_dir, fold, config.checkpoint_path)
     return dataset_factory.get_dataset(name, split, dataset_dir, pattern, fold=fold)
+
+
+def _is_there(dataset_dir: str, pattern: str | None) -> Callable[[str], bool]:
+    """Returns the function that tells if a data set has a split; of files named by a pattern, those that say it."""
+    if not pattern:
+        available = dataset_factory.splits(dataset_dir)
+        return lambda split: split in available
+    return lambda split: "%s" in pattern and bool(filesystem.matching(dataset_dir, pattern.replace("%s", split)))
 
 
 def _check_kind_of_labels(dataset: Any, model: models.LoadedModel) -> models.LoadedModel:
@@ -171,6 +178,8 @@ def _make_eval_dir(config: EvalConfig, given: frozenset[str], model: models.Load
     folder = os.path.join(os.path.dirname(model.checkpoint), f"eval_{split}")
     if "eval_dir" in given and config.eval_dir:
         folder = config.eval_dir
+    if filesystem.is_remote(folder):
+        raise FlagError(f"{config.checkpoint_path} is not on this machine: name a folder for the metrics, --eval_dir")
     try:
         os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

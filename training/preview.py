@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from common.errors import UserError
+from common.errors import UserError, tensorflow_reason
 from common.files import atomic_path
-from datasets import records
+from datasets import reading, records
 from datasets.dataset_factory import Dataset
 from preprocessing import batch_ops, encoded, recipes
-from preprocessing.core import Op
+from preprocessing.core import Op, traced_as_is
 from training import inputs
 from training.config import TrainConfig
 from training.runs import ModelInfo
@@ -73,15 +73,14 @@ def _choose(dataset: Dataset, info: ModelInfo) -> list[Example]:
 
 
 def _examples(dataset: Dataset, info: ModelInfo) -> Iterator[Example]:
-    serialized = tf.data.TFRecordDataset(list(dataset.files)).take(_SEARCHED)
-    for record in serialized.as_numpy_iterator():
-        parsed = records.parse(tf.constant(record), dataset.default_format, dataset.multi_label)
+    for _, record in reading.records_in_order(reading.share(dataset), tolerant=True).take(_SEARCHED):
+        try:
+            parsed = records.parse(record, dataset.default_format, dataset.multi_label)
+            original = encoded.decode(parsed["encoded"], info.channels).numpy()
+        except (tf.errors.OpError, UnicodeDecodeError):  # training says so, too
+            continue
         labels = parsed["labels"] if dataset.multi_label else parsed["label"][tf.newaxis]
         rows = tf.one_hot(labels - info.labels_offset, info.num_classes)
-        try:
-            original = encoded.decode(parsed["encoded"], info.channels).numpy()
-        except tf.errors.InvalidArgumentError:  # training says so, too
-            continue
         yield Example(parsed["encoded"].numpy(), original, np.minimum(tf.reduce_sum(rows, 0).numpy(), 1.0))
 
 
@@ -93,10 +92,17 @@ def _draws(config: TrainConfig, info: ModelInfo, examples: list[Example]) -> Ite
     labels = tf.constant(np.stack([example.classes for example in examples]))
     normalize = recipes.get(info.preprocessing_name).normalize
     data = tf.data.Dataset.from_tensor_slices([example.encoded for example in examples]).repeat(_DRAWS).enumerate()
-    images = data.map(lambda place, image: preprocess(image, tf.stack([tf.constant(config.seed, tf.int64), place])))
-    for number, batch in enumerate(images.batch(len(examples))):
-        mixed, shares = batch_ops.mix(mixing, batch, labels, info.num_classes, tf.constant([config.seed, number]))
-        yield displayable(mixed.numpy(), normalize), shares.numpy()
+
+    @traced_as_is
+    def draw(place: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+        return preprocess(image, tf.stack([tf.constant(config.seed, tf.int64), place]))
+
+    try:
+        for number, batch in enumerate(data.map(draw).batch(len(examples))):
+            mixed, shares = batch_ops.mix(mixing, batch, labels, info.num_classes, tf.constant([config.seed, number]))
+            yield displayable(mixed.numpy(), normalize), shares.numpy()
+    except tf.errors.OpError as error:  # an image that is too small, above all
+        raise UserError(f"--preview_augmentation: an image cannot be shown: {tensorflow_reason(error)}") from error
 
 
 def displayable(images: np.ndarray, normalize: Op) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Small images and folders of them."""
 
-import dataclasses
 import gzip
 import io
 import json
@@ -197,35 +196,3 @@ def make_coco(encoded: Callable[..., bytes]) -> Callable[[pathlib.Path], pathlib
         return folder
 
     return make
-
-
-@pytest.fixture(scope="session")
-def write_numbers() -> Callable[..., object]:
-    """write_numbers(folder, counts=(7, 8, 8), labels=None, damage=None) -> its `train` split.
-
-    Gray images of 2 x 3 pixels in a file for each count; image k is filled with k. `labels(k)` is its class, k modulo 4
-    by default, or a list of its classes; `damage(k, record)` the bytes written in the record's place.
-    """
-    import tensorflow as tf
-
-    from datasets import dataset_factory, dataset_utils, records
-
-    def write(folder, counts=(7, 8, 8), labels=lambda k: k % 4, classes=4, damage=lambda k, record: record):
-        tf.io.gfile.makedirs(str(folder))
-        k, several = 0, False
-        for shard, count in enumerate(counts):
-            path = f"{folder}/numbers_train_{shard:05d}-of-{len(counts):05d}.tfrecord"
-            with tf.io.TFRecordWriter(path) as file:
-                for _ in range(count):
-                    label, extra = labels(k), {}
-                    if isinstance(label, list):
-                        several, extra = True, {records.LABELS: records.int64_feature(label)}
-                        label = label[0] if label else -1
-                    image = tf.io.encode_png(np.full([2, 3, 1], k, np.uint8)).numpy()
-                    file.write(damage(k, records.encode(image, "png", 2, 3, label, extra)))
-                    k += 1
-        with tf.io.gfile.GFile(f"{folder}/{dataset_utils.LABELS_FILENAME}", "w") as file:
-            file.write("".join(f"{k}:class {k}\n" for k in range(classes)))
-        return dataclasses.replace(dataset_factory.get_dataset(None, "train", str(folder)), multi_label=several)
-
-    return write

@@ -91,6 +91,11 @@ def test_what_is_wrong_is_told_as_of_local_files(write_numbers, remote):
         dataset_factory.get_dataset(None, "train", remote)
 
 
+def test_addresses_that_tensorflow_cannot_read_are_told():
+    with pytest.raises(UserError, match=r"nosuch://b/x: TensorFlow cannot read nosuch:// addresses; install"):
+        dataset_factory.get_dataset(None, "train", "nosuch://b/x")
+
+
 def test_a_missing_shard_of_a_described_folder_is_told(photos, tmp_path, remote):
     convert("image_folder", str(tmp_path / "out"), image_dir=str(photos))
     copied(tmp_path / "out", remote)

@@ -55,6 +55,13 @@ def test_raw_pixels_leave_as_an_encoded_image(image_format, default):
     np.testing.assert_array_equal(tf.io.decode_image(parsed["encoded"]), pixels)
 
 
+@pytest.mark.parametrize(("data", "height", "width"), [(b"", 0, 0), (b"", 2, 3), (bytes(6), 0, 3), (bytes(6), 0, 0)])
+def test_raw_pixels_that_are_none_are_an_error(data, height, width):
+    """TensorFlow's encoder would end the process."""
+    with pytest.raises(tf.errors.InvalidArgumentError, match="raw pixels without bytes, height or width"):
+        records.parse(tf.constant(records.encode(data, "raw", height, width, 1)))
+
+
 def test_features_take_one_value_or_a_list():
     assert records.int64_feature(3).int64_list.value == [3]
     assert records.int64_feature([3, 4]).int64_list.value == [3, 4]

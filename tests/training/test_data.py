@@ -15,6 +15,7 @@ import tensorflow as tf
 from checkpoints import writer
 from common.errors import FlagError, UserError
 from datasets import dataset_factory, records
+from exporting.config import ExportConfig
 from training import evaluate, loop
 from training.config import EvalConfig, TrainConfig
 from training.data import TrainData
@@ -185,7 +186,35 @@ def test_a_run_on_files_by_a_pattern_is_evaluated_on_them(config, shapes, tmp_pa
     shutil.copy(shapes["target"] / "labels.txt", tmp_path / "data")
     config = dataclasses.replace(config, dataset_dir=str(tmp_path / "data"), file_pattern="day-*/shapes_%s_*")
     assert len(trained(config, tmp_path / "run")) > 0
-    flags = {"checkpoint_path": config.train_dir, "dataset_split_name": "validation"}
+    flags = {"checkpoint_path": config.train_dir}  # the split is the one that there is, as without a pattern
     result = evaluate.evaluate(EvalConfig(**flags), frozenset(flags))
+    assert result.split == "validation"
     description = json.loads((shapes["target"] / "dataset.json").read_text())
     assert result.metrics.count == description["splits"]["validation"]["examples"]
+
+
+def test_labels_of_no_class_are_told(config, write_numbers, tmp_path, logged):
+    """Of TFRecords that do not say their classes' sizes: 5 of 23 labels are 3."""
+    write_numbers(tmp_path / "data", classes=3)
+    config = dataclasses.replace(config, dataset_dir=str(tmp_path / "data"), max_number_of_steps=1)
+    trained(config, tmp_path / "run")
+    told = "5 of 23 records looked at have a label above 2, the last of the 3 classes: nothing is learned from such"
+    assert any(told in line for line in logged)
+    write_numbers(tmp_path / "right", classes=4)
+    trained(dataclasses.replace(config, dataset_dir=str(tmp_path / "right")), tmp_path / "run right")
+    assert sum("records looked at" in line for line in logged) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "flag"),
+    [
+        (TrainConfig, {"dataset_dir": "data", "train_dir": "gs://b/run"}, "train_dir"),
+        (TrainConfig, {"dataset_dir": "data", "cache": "disk", "cache_dir": "ram://x"}, "cache_dir"),
+        (TrainConfig, {"dataset_dir": "data", "preview_augmentation": "gs://b/x.png"}, "preview_augmentation"),
+        (EvalConfig, {"eval_dir": "s3://b/eval"}, "eval_dir"),
+        (ExportConfig, {"checkpoint_path": "run", "export_dir": "gs://b/served"}, "export_dir"),
+    ],
+)
+def test_nothing_is_written_to_other_machines(make, options, flag):
+    with pytest.raises(FlagError, match=rf"--{flag}={options[flag]}: this is written to a folder of this machine or"):
+        make(**options)

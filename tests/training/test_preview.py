@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from common.errors import FlagError, UserError
+from datasets import records
 from preprocessing import recipes
 from training import loop, preview
 
@@ -81,6 +82,28 @@ def test_standardized_images_are_shown_around_medium_gray():
 )
 def test_captions(shares, expected):
     assert preview.caption(np.array(shares), ("daisy", "rose", "tulip")) == expected
+
+
+def test_unreadable_records_are_passed_over(config, write_numbers, tmp_path, monkeypatch):
+    """A wrong checksum, which the rest of the file is lost with, no example, and no image."""
+    seen = []
+    monkeypatch.setattr(preview, "_sheet", lambda _, examples, *__: seen.extend(examples) or Image.new("RGB", (1, 1)))
+    damaged = {0: b"\xff\xfe no example", 1: records.encode(b"no image", "png", 2, 3, 1)}
+    write_numbers(tmp_path / "data", counts=(3, 4), damage=lambda k, record: damaged.get(k, record))
+    path = tmp_path / "data" / "numbers_train_00001-of-00002.tfrecord"
+    data = bytearray(path.read_bytes())
+    data[20] ^= 1
+    path.write_bytes(data)
+    loop.train(dataclasses.replace(config, dataset_dir=str(tmp_path / "data")))
+    assert [int(example.original.flat[0]) for example in seen] == [2]
+
+
+def test_what_a_recipe_cannot_take_is_one_line(config):
+    small = dataclasses.replace(config, train_image_size=96, preprocessing_name="cifarnet")
+    with pytest.raises(UserError, match=r"an image cannot be shown: .*the image is smaller than the 96x96 crop"):
+        loop.train(small)
+    with pytest.raises(UserError, match=r"^preprocessing 'vgg' resizes the smaller side to 256 pixels"):
+        loop.train(dataclasses.replace(config, train_image_size=300, preprocessing_name="vgg", model_name="linear"))
 
 
 def test_what_cannot_be_written_is_one_line(config, tmp_path):
