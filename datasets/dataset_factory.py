@@ -1,6 +1,7 @@
 """Data sets for reading: Slim's by name, and every folder that says itself what it holds."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from common import suggest
 from common.errors import UserError
 from datasets import dataset_utils, filesystem, folders, folds, imagenet_names, records, shards
 
+_BESIDE_RECORDS = (f"/{dataset_utils.LABELS_FILENAME}", "_files.txt", ".json")
 FOLDER = "image_folder"  # as a data set's name: whatever the folder says
 
 _IMAGE = "A color image of varying height and width."
@@ -264,8 +266,19 @@ def _found_split(dataset_dir: str, name: str, split: str, pattern: str) -> tuple
         paths, pattern = [os.path.join(dataset_dir, file) for file in of_name or candidates], f"*{split}*"
     if not paths:
         raise _unknown_split(dataset_dir, split, f"of data set {name!r} (files {pattern})")
-    shards.check_complete([os.path.basename(path) for path in paths], dataset_dir)
+    _check_complete(paths, dataset_dir)
     return folders.scanned_split(paths), os.path.join(dataset_dir, pattern)
+
+
+def _check_complete(paths: Sequence[str], dataset_dir: str) -> None:
+    """Fails where shards are missing: of one set that lies in several folders, or of the set in each folder."""
+    names = [os.path.basename(path) for path in paths]
+    totals = {parsed.num_shards for name in names if (parsed := shards.parse_name(name))}
+    if len(set(names)) == len(names) and len(totals) == 1:
+        shards.check_complete(names, dataset_dir)
+        return
+    for folder, of_folder in itertools.groupby(sorted(paths, key=os.path.dirname), os.path.dirname):
+        shards.check_complete([os.path.basename(path) for path in of_folder], folder)
 
 
 def _pattern_of(pattern: str, split: str) -> str:
@@ -275,8 +288,9 @@ def _pattern_of(pattern: str, split: str) -> str:
 
 
 def _matching(dataset_dir: str, pattern: str) -> list[str]:
+    """The files that match, without what a conversion writes beside its TFRecords."""
     try:
-        return filesystem.matching(dataset_dir, pattern)
+        return [path for path in filesystem.matching(dataset_dir, pattern) if not path.endswith(_BESIDE_RECORDS)]
     except OSError as error:
         raise UserError(f"cannot read {dataset_dir}: {error.strerror}") from error
 

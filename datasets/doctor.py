@@ -55,6 +55,10 @@ def inspect(config: InspectConfig) -> tuple[bool, Iterator[str]]:
     """
     from datasets import findings, inspection
 
+    if "://" in config.dataset_dir:
+        raise UserError(
+            f"{config.dataset_dir}: folders of this machine or mounted ones are looked through; copy it first"
+        )
     if not os.path.isdir(config.dataset_dir):
         raise UserError(f"no folder {config.dataset_dir}: --dataset_dir names a folder with TFRecords or with photos")
     start = time.perf_counter()

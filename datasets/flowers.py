@@ -12,7 +12,7 @@ import shutil
 from absl import logging
 
 from common.downloads import Remote, name_in, sha256_of
-from common.errors import UserError
+from common.errors import FlagError, UserError
 from datasets import archives, image_folder, targets
 from datasets.downloads import Shelf, identity_of
 from datasets.sources import Contents, Source
@@ -50,8 +50,14 @@ def source(
         archive_sha256: hex digest that the archive must have; default: the published one, for a download from `URL`.
         download_url: another place to download from.
     """
-    if source_dir and (archive_path or download_url):
-        raise UserError("--source_dir goes with neither --archive_path nor --download_url; give one of them")
+    here = {"source_dir": source_dir, "archive_path": archive_path}
+    places = [
+        flag for flag, value in {**here, "download_url": download_url, "archive_dir": archive_dir}.items() if value
+    ]
+    if len(places) > 1 and places[0] in here:
+        raise FlagError(f"--{places[0]} and --{places[1]} both say where the photos are; give one of them")
+    if source_dir and archive_sha256:
+        raise FlagError("--archive_sha256 is of an archive, and --source_dir is a folder; leave one out")
     if source_dir:
         contents = _contents(source_dir, "--source_dir")
         identity = {"converter": "flowers", "files": image_folder.listing_digest(contents)}

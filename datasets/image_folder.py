@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator, Mapping
 
 from common import suggest
-from common.errors import UserError
+from common.errors import FlagError, UserError
 from datasets import file_trees, images, splits
 from datasets.conversion_report import shown
 from datasets.image_headers import BadImage, sniff
@@ -49,9 +49,9 @@ def source(*, image_dir: str | None = None, name: str = "images", class_folders:
     """
     check_name(name)
     if class_folders not in CLASS_FOLDERS:
-        raise UserError(suggest.unknown("--class_folders", class_folders, CLASS_FOLDERS))
+        raise FlagError(suggest.unknown("--class_folders", class_folders, CLASS_FOLDERS))
     if not image_dir:
-        raise UserError("--image_dir is missing: name the folder that has a folder of photos for each class")
+        raise FlagError("--image_dir is missing: name the folder that has a folder of photos for each class")
     contents = list_folder(image_dir, "--image_dir", nested=class_folders == "deepest")
     identity = {"converter": "image_folder", "files": listing_digest(contents)}
     if class_folders != "top":
@@ -62,7 +62,7 @@ def source(*, image_dir: str | None = None, name: str = "images", class_folders:
 def check_name(name: str) -> None:
     """Fails for a data set's name that cannot be the first part of a file's name."""
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise UserError(f"--name={name}: expected letters, digits and _ . - only; it begins the files' names")
+        raise FlagError(f"--name={name}: expected letters, digits and _ . - only; it begins the files' names")
 
 
 def list_folder(folder: str, flag: str, nested: bool = False) -> Contents:
@@ -76,6 +76,8 @@ def list_folder(folder: str, flag: str, nested: bool = False) -> Contents:
     Raises:
         UserError: no such folder, not at least two class folders with images in them, or folders beside the splits.
     """
+    if "://" in folder:
+        raise UserError(f"{flag}={folder}: photos are read from folders of this machine or mounted ones; copy it first")
     if not os.path.isdir(folder):
         raise UserError(f"no folder {folder}: {flag} names a folder that has a folder of photos for each class")
     scan = _Scan(folder, nested)

@@ -10,6 +10,8 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from common.errors import UserError
+from datasets import filesystem, folders
 from datasets.findings import Place, shown
 
 
@@ -23,6 +25,27 @@ def starts(description: Mapping[str, Any], split: str) -> tuple[list[str], list[
     """Returns a split's files and the place of each one's first example in the split; one more, the end."""
     files = description["splits"][split]["files"]
     return [file["name"] for file in files], list(itertools.accumulate((file["examples"] for file in files), initial=0))
+
+
+def key_of(path: str, record: int) -> str | None:
+    """Returns the key of a record of a TFRecord file; None where the file's folder does not say it.
+
+    The folder lists the file under this name and with this size, or it may be another one's, put there later.
+    """
+    folder, name = os.path.split(path)
+    if filesystem.is_remote(path):
+        return None
+    try:
+        description = folders.read_description(folder) or {"splits": {}}
+        size = filesystem.status(path).size
+    except (UserError, OSError):
+        return None
+    for split, entry in description["splits"].items():
+        names, begins = starts(description, split)
+        file = names.index(name) if name in names else None
+        if file is not None and entry["files"][file]["bytes"] == size:
+            return keys(folder, split, [begins[file] + record]).get(begins[file] + record)
+    return None
 
 
 def find(dataset_dir: str, description: Mapping[str, Any], text: str) -> list[Place]:

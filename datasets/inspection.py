@@ -103,7 +103,7 @@ class Inspection:
                 yield f"  {side}: {size['smallest']:.0f} to {size['largest']:.0f} pixels, half up to {size['50%']:.0f}"
         if self.ignored:
             kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(self.ignored.items()))
-            yield f"  Not images, passed over: {kinds}"
+            yield f"  Passed over, no images: {kinds}"
         yield from findings.lines(self.found)
         if not self.found:
             yield "Nothing found that is worth a word."

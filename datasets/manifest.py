@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from absl import logging
 
 from common import suggest
-from common.errors import UserError
+from common.errors import FlagError, UserError
 from datasets import dataset_utils, file_trees, image_folder, records
 from datasets.conversion_report import shown
 from datasets.sources import Contents, Item, Source
@@ -60,7 +60,7 @@ def source(
             sorted (as numbers, if all are).
     """
     if not manifest:
-        raise UserError("--manifest is missing: name a .csv, .tsv or .jsonl file with the columns path and label")
+        raise FlagError("--manifest is missing: name a .csv, .tsv or .jsonl file with the columns path and label")
     if image_dir and not os.path.isdir(image_dir):
         raise UserError(f"--image_dir={image_dir}: no such folder")
     image_folder.check_name(name)

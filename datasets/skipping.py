@@ -7,7 +7,6 @@ other examples stay where they were, so that a run that starts again behind a da
 would have got.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -55,24 +54,41 @@ class Unreadable:
         where = name(self._dataset, number)
         told = next((text for text in self.told if text.startswith(f"{where}: ")), None)
         if told is None:
-            told = f"{where}: {reason(self._dataset, number, self._preprocess)}"
+            told = f"{where}: {reason(self._dataset, number, self._preprocess).rstrip('.')}"
             self.told.append(told)
             if len(self.told) <= self._limit:
                 logging.warning("skipped a corrupt record (%d of at most %d): %s", len(self.told), self._limit, told)
         if len(self.told) <= self._limit:
             return
         if not self._limit:
+            lost = lost_with(self._dataset, number)
+            what = f"the {lost} records of the file that cannot be read" if lost > 1 else "it"
             raise UserError(
-                f"corrupt record: {told}. Convert or copy the data again, or skip it: --max_corrupt_records=1"
+                f"corrupt record: {told}. Convert or copy the data again, or skip {what}: --max_corrupt_records={lost}"
             )
         raise UserError(
             f"{len(self.told)} corrupt records, more than --max_corrupt_records={self._limit}; the last: {told}. "
             "Convert or copy the data again"
         )
 
+    def all_failed(self, count: int) -> UserError:
+        """Returns what to say where no example is left to go on with.
+
+        Args:
+            count: records that were tried in vain.
+        """
+        return UserError(
+            f"none of the {count} records of split {self._dataset.split!r} of {self._dataset.data_sources} can be "
+            f"read; the last: {self.told[-1]}. Convert or copy the data again"
+        )
+
     def failed(self, error: Exception) -> UserError:
         """Returns what to say where it is not a record that is wrong."""
         return UserError(f"cannot read {self._dataset.data_sources}: {tensorflow_reason(error)}")
+
+    def is_epoch(self, examples: int) -> bool:
+        """Whether so many examples in a row, from wherever in an epoch, have all of a whole one."""
+        return examples >= 2 * self._dataset.num_samples
 
 
 class Batches(Iterator[Batch]):
@@ -99,7 +115,7 @@ class Batches(Iterator[Batch]):
         """Returns the next batch.
 
         Raises:
-            UserError: more records than the limit are unreadable, or the files cannot be read.
+            UserError: more records than the limit are unreadable, all of them are, or the files cannot be read.
         """
         batch = self._waiting.pop() if self._waiting else self._good()
         self._next += 1
@@ -107,7 +123,7 @@ class Batches(Iterator[Batch]):
 
     def _good(self) -> Batch:
         """The next batch that has a good example; it comes again for every batch before it that has none."""
-        without = 0
+        without, tried = 0, set()
         while True:
             batch = self._read()
             if not self._tolerant:
@@ -119,6 +135,9 @@ class Batches(Iterator[Batch]):
                 self._waiting = [batch] * without
                 return batch
             without += 1
+            tried.update(batch["number"].numpy().tolist())
+            if self._unreadable.is_epoch(without * len(ok)):
+                raise self._unreadable.all_failed(len(tried))
 
     def _read(self) -> Batch:
         try:
@@ -136,8 +155,7 @@ class Batches(Iterator[Batch]):
 def name(dataset: Dataset, number: int) -> str:
     """Returns where a record is, and the image file that it was made from where that is known."""
     path, place = reading.place_of(dataset, number)
-    folder = os.path.dirname(path)
-    made_from = "" if filesystem.is_remote(path) else index.keys(folder, dataset.split, [number]).get(number)
+    made_from = index.key_of(path, place)
     return f"{path}, record {place}" + (f" ({made_from})" if made_from else "")
 
 
@@ -156,8 +174,17 @@ def reason(dataset: Dataset, number: int, preprocess: Callable[..., Any]) -> str
         preprocess(encoded, tf.zeros([2], tf.int64))
     except tf.errors.DataLossError as error:
         return f"{tensorflow_reason(error)}; the file cannot be read from there on"
-    except tf.errors.OpError as error:
-        return tensorflow_reason(error)
     except UnicodeDecodeError:
         return "it is no tf.train.Example"
+    except (tf.errors.OpError, UserError, ValueError) as error:  # the last two: of recipes that see the image's size
+        return tensorflow_reason(error)
     return "it can be read now: the file system failed for a moment, or the image fails in the augmentation only"
+
+
+def lost_with(dataset: Dataset, number: int) -> int:
+    """Returns how many records are lost with an unreadable one: 1, or those of its file that cannot be reached."""
+    path, place = reading.place_of(dataset, number)
+    # matching_files: opening a file that is gone fails for ever, which ignore_errors() would wait for.
+    reached = tf.data.TFRecordDataset(tf.io.matching_files(filesystem.escaped(path))).ignore_errors().take(place + 1)
+    count = int(reached.reduce(0, lambda count, _: count + 1).numpy())
+    return 1 if place < count else dataset.file_examples[dataset.files.index(path)] - count

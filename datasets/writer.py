@@ -130,7 +130,7 @@ def write(
 @contextlib.contextmanager
 def _staging(dataset_dir: str) -> Iterator[str]:
     """A folder below `dataset_dir` for what is not complete; gone afterwards, unless the files are half in place."""
-    existed = os.path.isdir(dataset_dir)
+    made = _missing_folders(dataset_dir)
     staging = targets.staging_path(dataset_dir)
     try:
         os.makedirs(staging)
@@ -142,9 +142,18 @@ def _staging(dataset_dir: str) -> Iterator[str]:
     finally:
         if not targets.is_half_published(staging, dataset_dir):
             shutil.rmtree(staging, ignore_errors=True)
-        if not existed:
-            with contextlib.suppress(OSError):  # not empty: the conversion went well
-                os.rmdir(dataset_dir)
+        with contextlib.suppress(OSError):  # not empty: the conversion went well
+            for folder in made:
+                os.rmdir(folder)
+
+
+def _missing_folders(path: str) -> list[str]:
+    """The folders that making a folder makes, the deepest first."""
+    missing, path = [], os.path.abspath(path)
+    while not os.path.isdir(path) and path != os.path.dirname(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    return missing
 
 
 def _check_space(dataset_dir: str, contents: Contents) -> None:

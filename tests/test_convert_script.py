@@ -23,6 +23,7 @@ def run(project_root, tmp_path):
         (["--dataset_name=shapes"], "--dataset_dir is missing"),
         (["--dataset_name=flower", "--dataset_dir=x"], "unknown data set 'flower'; did you mean 'flowers'"),
         (["--dataset_name=shapes", "--dataset_dir=x", "--num_images=many"], "num_images"),
+        (["--dataset_name=image_folder", "--dataset_dir=x"], "--image_dir is missing: name the folder that has"),
         (["--dataset_name=shapes", "--dataset_dir=x", "--validation_fraction=nan"], "=nan: expected a number"),
         (
             ["--dataset_name=shapes", "--dataset_dir=x", "--validation_fraction=0.1", "--validation_count=9"],

@@ -172,8 +172,8 @@ def test_on_error_fail_stops_at_the_first_and_leaves_nothing(photos, tmp_path, b
         (photos / "cat" / "zero.jpg").write_bytes(b"")
     reason = {"listed": "cat/gone.jpg: broken link", "read": "cat/zero.jpg: empty file"}[bad]
     with pytest.raises(UserError, match=f"{reason} .--on_error=quarantine leaves such files out"):
-        convert("image_folder", str(tmp_path / "out"), image_dir=str(photos), on_error="fail")
-    assert not (tmp_path / "out").exists()
+        convert("image_folder", str(tmp_path / "new" / "a" / "b"), image_dir=str(photos), on_error="fail")
+    assert not (tmp_path / "new").exists()
 
 
 def test_bad_files_do_not_move_good_ones_between_splits(photos, tmp_path):

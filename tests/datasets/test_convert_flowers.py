@@ -108,7 +108,9 @@ def test_offline_names_the_other_ways(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"source_dir": "a", "archive_path": "b"}, "--source_dir goes with neither"),
+        ({"source_dir": "a", "archive_path": "b"}, "--source_dir and --archive_path both say where the photos are"),
+        ({"archive_path": "b", "archive_dir": "c"}, "--archive_path and --archive_dir both say where"),
+        ({"source_dir": "a", "archive_sha256": "0" * 64}, "--archive_sha256 is of an archive, and --source_dir is"),
         ({"source_dir": "missing"}, "no folder missing|--source_dir=missing: no such folder"),
         ({"archive_path": "missing.tgz"}, "--archive_path=missing.tgz: no such file"),
         ({"download_url": "http://host/"}, "--download_url=http://host/: expected the address of a file, such as http"),

@@ -141,6 +141,27 @@ def test_other_file_pattern(write_slim, tmp_path):
         dataset_factory.get_dataset("flowers", "train", folder, "mine")
 
 
+def test_each_folder_of_a_pattern_has_shards_of_its_own(write_slim, tmp_path):
+    for folder, count in {"day-1": 1, "day-2": 3}.items():
+        write_slim(tmp_path / folder, {f"flowers_train_{k:05d}-of-{count:05d}.tfrecord": 2 for k in range(count)})
+    folder = write_slim(tmp_path, {}, NAMES)
+    assert dataset_factory.get_dataset("flowers", "train", folder, "day-*/*_%s_*").num_samples == 8
+    (tmp_path / "day-1" / "flowers_train_00000-of-00001.tfrecord").unlink()
+    (tmp_path / "day-2" / "flowers_train_00001-of-00003.tfrecord").unlink()
+    write_slim(tmp_path / "day-1", {f"flowers_train_{k:05d}-of-00003.tfrecord": 2 for k in range(3)})
+    with pytest.raises(UserError, match=r"day-2 lacks 1 of the 3 shards of split 'train', the first is number 00001"):
+        dataset_factory.get_dataset("flowers", "train", folder, "day-*/*_%s_*")
+
+
+def test_a_pattern_passes_over_what_a_converter_writes_beside_the_records(photos, tmp_path):
+    folder = str(tmp_path / "out")
+    convert("image_folder", folder, image_dir=str(photos))
+    (tmp_path / "out" / "train.json").write_text("{}")
+    for pattern in ("*%s*", "../out/*%s*"):
+        dataset = dataset_factory.get_dataset(None, "train", folder, pattern)
+        assert [file.rpartition("/")[2] for file in dataset.files] == ["images_train_00000-of-00001.tfrecord"]
+
+
 def test_two_data_sets_in_a_folder_are_told_apart(write_slim, tmp_path):
     folder = write_slim(tmp_path, {"a_train.tfrecord": 2, "b_train.tfrecord": 1}, NAMES)
     with pytest.raises(UserError, match=r"holds files of 2 data sets \(a, b\)"):

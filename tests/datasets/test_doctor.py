@@ -271,7 +271,7 @@ def test_photos_before_conversion(photos, encoded, monkeypatch):
     assert {member["class"] for member in found["copies_of_other_classes"][0]["members"]} == {"cat", "dog"}
     assert found["wrong_extension"][0]["key"] == "emu/really.jpg"
     assert "17 images in 3 classes" in text
-    assert "Not images, passed over: 1 .txt" in text
+    assert "Passed over, no images: 1 .txt" in text
 
 
 def test_the_report_goes_where_it_is_told_and_is_printed_on_request(data, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from common.errors import UserError
-from datasets import dataset_factory, filesystem, input_pipeline, shards
+from datasets import dataset_factory, doctor, filesystem, input_pipeline, shards
 from datasets.convert import convert
 
 
@@ -94,6 +94,15 @@ def test_what_is_wrong_is_told_as_of_local_files(write_numbers, remote):
 def test_addresses_that_tensorflow_cannot_read_are_told():
     with pytest.raises(UserError, match=r"nosuch://b/x: TensorFlow cannot read nosuch:// addresses; install"):
         dataset_factory.get_dataset(None, "train", "nosuch://b/x")
+
+
+def test_photos_and_the_doctor_are_of_this_machine(tmp_path, remote):
+    with pytest.raises(
+        UserError, match=r"--image_dir=ram://.*: photos are read from folders of this machine or mounted"
+    ):
+        convert("image_folder", str(tmp_path / "out"), image_dir=remote)
+    with pytest.raises(UserError, match=r"ram://.*: folders of this machine or mounted ones are looked through"):
+        doctor.inspect(doctor.InspectConfig(dataset_dir=remote))
 
 
 def test_a_missing_shard_of_a_described_folder_is_told(photos, tmp_path, remote):

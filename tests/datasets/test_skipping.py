@@ -1,6 +1,7 @@
 """Records that cannot be read or decoded: named, counted, skipped up to a limit, and no other example moves."""
 
 import itertools
+import json
 import pathlib
 import re
 
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from common.errors import UserError
-from datasets import input_pipeline, records, skipping
+from datasets import dataset_factory, folders, index, input_pipeline, records, shards, skipping
 
 COUNT = 23
 
@@ -104,6 +105,7 @@ def test_one_more_than_the_limit_ends_it_with_its_name(damaged, warnings, limit)
         for _ in itertools.islice(batches, 5):  # an epoch
             pass
     message = str(failure.value)
+    assert ".." not in message  # TensorFlow's reason ends in a full stop of its own
     assert len(warnings) == limit
     assert re.search(r"numbers_train_0000\d-of-00003.tfrecord, record 0: Unknown image file format", message)
     if limit:
@@ -111,6 +113,47 @@ def test_one_more_than_the_limit_ends_it_with_its_name(damaged, warnings, limit)
     else:
         assert message.startswith("corrupt record: ")
         assert message.endswith("Convert or copy the data again, or skip it: --max_corrupt_records=1")
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "options", "count"), [(5, {}, COUNT), (40, {"num_workers": 2, "worker_index": 1}, 12)]
+)
+def test_where_nothing_can_be_read_training_ends(damaged, warnings, batch_size, options, count):
+    batches, unreadable = batches_of(damaged(*range(COUNT)), COUNT, batch_size=batch_size, **options)
+    with pytest.raises(
+        UserError, match=rf"^none of the {count} records of split 'train' of .*; the last: .*record \d+: "
+    ):
+        next(batches)
+    assert len(unreadable.told) == len(warnings) == count
+
+
+def test_one_good_record_is_enough(damaged, warnings):
+    batches, _ = batches_of(damaged(*range(1, COUNT)), COUNT)
+    assert [numbers_of(batch) for batch in itertools.islice(batches, 12)] == [[0] * 5] * 12
+
+
+@pytest.mark.parametrize("kind", [UserError, ValueError])
+def test_an_image_that_the_recipe_refuses_is_named(damaged, warnings, kind):
+    """In a graph the recipe fails as an operation; eagerly, where it knows the image's size, by its own error."""
+
+    def recipe(encoded, seed=None):
+        image = plain(encoded)
+        if tf.executing_eagerly() and image[0, 0, 0] == 9:
+            raise kind("the image is too small")
+        with tf.control_dependencies([tf.debugging.assert_none_equal(image[0, 0, 0], 9.0)]):
+            return tf.identity(image)
+
+    dataset = damaged()
+    unreadable = skipping.Unreadable(dataset, recipe, 1)
+
+    def make(step, tolerant):
+        return input_pipeline.train_batches(
+            dataset, recipe, batch_size=5, seed=3, start_step=step, tolerant=tolerant, num_threads=1
+        )
+
+    list(itertools.islice(skipping.Batches(make, unreadable), 5))
+    (told,) = unreadable.told
+    assert told.endswith("numbers_train_00001-of-00003.tfrecord, record 2: the image is too small")
 
 
 def test_a_run_that_starts_again_behind_or_before_the_damage_gets_the_same(damaged, warnings):
@@ -157,6 +200,8 @@ def test_behind_a_wrong_checksum_the_rest_of_the_file_is_lost(damaged, warnings)
     )
     with pytest.raises(UserError, match="6 corrupt records, more than --max_corrupt_records=5"):
         list(itertools.islice(batches_of(dataset, 5)[0], 12))
+    with pytest.raises(UserError, match=r"or skip the 6 records of the file that .*: --max_corrupt_records=6$"):
+        list(itertools.islice(batches_of(dataset, 0)[0], 12))
 
 
 def test_a_file_that_ends_too_early_is_told(damaged, warnings):
@@ -201,11 +246,62 @@ def test_a_batch_without_a_good_example_is_the_next_one_that_has_some(damaged, w
     assert list(itertools.chain.from_iterable(map(numbers_of, itertools.islice(again, 3)))) == [4, 4, 5]
 
 
+def list_photos(folder, parts, photo="photos/{split} {k}.png"):
+    """Writes what a converter says of a folder's files: `parts` are the files of each split."""
+    made = {
+        split: folders.split_entry([shards.scan(str(folder / name)) for name in names])
+        for split, names in parts.items()
+    }
+    for split, entry in made.items():
+        lines = [photo.format(split=split, k=k) + "\n" for k in range(entry["examples"])]
+        (folder / f"{split}_files.txt").write_text("".join(lines))
+    said = {"name": "numbers", "num_classes": 4, "class_names": list("abcd"), "channels": 1, "made_from": {}}
+    folds = sum(split.startswith("fold") for split in parts)
+    said |= {"version": folders.VERSION, "splits": made, "num_folds": folds}
+    (folder / folders.DATASET_JSON).write_text(json.dumps(said))
+
+
+SHARDS = [f"numbers_train_{k:05d}-of-00003.tfrecord" for k in range(3)]
+
+
 def test_the_image_that_a_record_was_made_from_is_named(damaged, warnings, tmp_path):
     dataset = damaged(8)
-    (tmp_path / "train_files.txt").write_text("".join(f"photos/{k}.png\n" for k in range(COUNT)))
-    with pytest.raises(UserError, match=r"record 1 \(photos/8.png\): Unknown image file format"):
+    list_photos(tmp_path, {"train": SHARDS})
+    with pytest.raises(UserError, match=r"record 1 \(photos/train 8.png\): Unknown image file format"):
         list(itertools.islice(batches_of(dataset)[0], 5))
+
+
+def test_in_folds_the_image_is_that_of_the_fold(damaged, tmp_path):
+    damaged()
+    list_photos(tmp_path, {f"fold{k}": [name] for k, name in enumerate(SHARDS)})
+    dataset = dataset_factory.get_dataset(None, "train", str(tmp_path), fold=1)
+    named = [skipping.name(dataset, number).partition(", ")[2] for number in (0, 6, 7, 14)]
+    assert named == [
+        "record 0 (photos/fold0 0.png)",
+        "record 6 (photos/fold0 6.png)",
+        "record 0 (photos/fold2 0.png)",
+        "record 7 (photos/fold2 7.png)",
+    ]
+
+
+def test_by_a_pattern_the_image_is_the_right_one_or_none(write_numbers, tmp_path):
+    """Each folder's list is of its own files under their own names; a wrong name would have a good image deleted."""
+    for day in ("day-1", "day-2"):
+        write_numbers(tmp_path / day)
+        list_photos(tmp_path / day, {"train": SHARDS}, photo=day + "/{k}.png")
+    (tmp_path / "labels.txt").write_text("0:a\n")
+    dataset = dataset_factory.get_dataset(None, "train", str(tmp_path), "day-*/numbers_%s_*")
+    named = [skipping.name(dataset, number).rpartition("record ")[2] for number in (0, 22, 23, 31)]
+    assert named == ["0 (day-1/0.png)", "7 (day-1/22.png)", "0 (day-2/0.png)", "1 (day-2/8.png)"]
+
+    folder = tmp_path / "day-2"
+    (folder / SHARDS[1]).rename(folder / "numbers_train_other")
+    (folder / SHARDS[0]).rename(folder / SHARDS[1])
+    assert index.key_of(str(folder / SHARDS[2]), 7) == "day-2/22.png"
+    for name in ("numbers_train_other", SHARDS[0], SHARDS[1]):  # not listed, gone, another one's
+        assert index.key_of(str(folder / name), 0) is None
+    (folder / folders.DATASET_JSON).write_text("{")
+    assert index.key_of(str(folder / SHARDS[2]), 0) is None
 
 
 def test_a_file_that_is_gone_is_no_corrupt_record(damaged, tmp_path):
