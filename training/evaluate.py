@@ -237,6 +237,8 @@ def measure(
         metrics.add(labels.numpy()[real], *(value.numpy()[real] for value in scores))
         if not quiet and (total < 20 or i % (total // 10) == 0 or i == total):
             logging.info("Evaluation [%d/%d]", i, total)
+    if unreadable.told and not metrics.count:
+        raise unreadable.all_failed(len(unreadable.told))
     labels = info.labels or tuple(
         str((dataset.labels_to_names or {}).get(k + offset, k)) for k in range(info.num_classes)
     )

@@ -281,6 +281,15 @@ def test_corrupt_records_that_are_left_out_are_counted_and_named(
     assert sum(line.startswith("warning: skipped a corrupt record") for line in logged) == 2
 
 
+def test_nothing_that_can_be_read_is_no_evaluation(tiny, pixels, tmp_path):
+    write_split(tmp_path / "damaged", "validation", LABELS, pixels)
+    with tf.io.TFRecordWriter(str(tmp_path / "damaged" / "tiny_validation_00000-of-00001.tfrecord")) as file:
+        for _ in LABELS:
+            file.write(records.encode(b"no image", "png", SIDE, SIDE, 0))
+    with pytest.raises(UserError, match=r"^none of the 11 records of split 'validation' of .* can be read; the last: "):
+        run({**tiny, "dataset_dir": str(tmp_path / "damaged"), "max_corrupt_records": 100})
+
+
 # -- runs ------------------------------------------------------------------------------------------------------------
 
 
