@@ -44,7 +44,7 @@ def task_writer(flags: str = "") -> writer.WriteTasks:
     """
     options = _pipeline_options(flags)
     _pipeline(options)  # fails now and not after the images are listed
-    return functools.partial(_write_on_beam, options)
+    return functools.partial(_write_on_beam, options, flags)
 
 
 def _pipeline_options(flags: str) -> Any:
@@ -53,26 +53,40 @@ def _pipeline_options(flags: str) -> Any:
             from apache_beam.options import pipeline_options
     except ImportError as error:
         raise FlagError(f"--beam needs Apache Beam ({error}); install it by: pip install '.[beam]'") from error
-    said = io.StringIO()
+    said, parsers = io.StringIO(), []
     try:
-        with contextlib.redirect_stderr(said), _without_warnings():
-            options = pipeline_options.PipelineOptions(shlex.split(flags))
-            known, given = (options.get_all_options(retain_unknown_options=more).keys() for more in (False, True))
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()), _without_warnings():
+            words = shlex.split(flags)
+            options = pipeline_options.PipelineOptions(words)
+            options.get_all_options(add_extra_args_fn=parsers.append)  # gives the parser of all flags
+            unknown = parsers[0].parse_known_args(words)[1]
     except ValueError as error:
         raise FlagError(f"--beam_options={flags}: {error}") from error
     except SystemExit as error:  # of argparse, which tells all options and, in its last line, what is wrong
         reason = said.getvalue().strip().rpartition("error: ")[2]
+        reason = reason or f"expected flags of a pipeline; {_DIRECT}'s are in Beam's documentation of that runner"
         raise FlagError(f"--beam_options={flags}: {reason}") from error
+    _check_unknown(flags, unknown)
     standard = options.view_as(pipeline_options.StandardOptions)
     standard.runner = standard.runner or _DIRECT
     if standard.runner == _DIRECT:
-        if unknown := [f"--{flag}" for flag in given if flag not in known]:  # other runners have flags of their own
+        # Other runners have flags of their own.
+        if unknown := [word.partition("=")[0] for word in unknown if word.startswith("--")]:
             raise FlagError(f"--beam_options={flags}: {_DIRECT} has no {', '.join(unknown)}")
+        if options.view_as(pipeline_options.DirectOptions).direct_num_workers < 0:
+            raise FlagError(f"--beam_options={flags}: --direct_num_workers must be 0 (one for each core) or more")
         # Keeps to Beam's runner in Python. It would first try another one, for which it downloads a program, and which
         # does not know --direct_num_workers. There are no triggers here.
         options.view_as(pipeline_options.TypeOptions).allow_unsafe_triggers = True
         logging_of_python.getLogger("apache_beam").setLevel(logging_of_python.WARNING)
     return options
+
+
+def _check_unknown(flags: str, unknown: Sequence[str]) -> None:
+    """Fails on words that Beam would pass over; what looks like a flag may be one of the runner's."""
+    for before, word in zip(["", *unknown], unknown, strict=False):
+        if not word.startswith("--") and (not before.startswith("--") or "=" in before):
+            raise FlagError(f"--beam_options={flags}: {word!r} is no flag; expected --NAME=VALUE, with two dashes")
 
 
 @contextlib.contextmanager
@@ -96,7 +110,11 @@ def _pipeline(options: Any) -> Any:
 
 
 def _write_on_beam(
-    options: Any, tasks: Sequence[writer.Task], load: Callable[[Item], EncodedImage], write_options: WriteOptions
+    options: Any,
+    flags: str,
+    tasks: Sequence[writer.Task],
+    load: Callable[[Item], EncodedImage],
+    write_options: WriteOptions,
 ) -> list[Any]:
     """Writes the shards of `tasks`; returns the writer's account of each, in order."""
     import apache_beam
@@ -114,23 +132,27 @@ def _write_on_beam(
             | "deal out" >> apache_beam.Reshuffle()
             | "write" >> apache_beam.Map(_write_part, folder)
         )
-        _run(pipeline, options.get_all_options()["runner"], folder, len(tasks))
+        runner = options.get_all_options()["runner"]
+        logging.info("Converting %d shards by Apache Beam's %s ...", len(tasks), runner)
+        _run(pipeline, runner, flags, folder)
         return [_collect(folder, number, task) for number, task in enumerate(tasks)]
     finally:
         _job.cache_clear()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(pipeline: Any, runner: str, folder: str, shards: int) -> None:
-    logging.info("Converting %d shards by Apache Beam's %s ...", shards, runner)
+def _run(pipeline: Any, runner: str, flags: str, folder: str) -> None:
     try:
         state = pipeline.run().wait_until_finish()
     except Exception as error:
         if os.path.exists(_failure(folder)):  # a worker has said what is wrong
             raise _read(_failure(folder)) from None
-        if runner == _DIRECT:
+        if runner == _DIRECT and (not flags or os.path.exists(_defect(folder))):
             raise
-        raise UserError(f"the pipeline failed on {runner}: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if runner == _DIRECT:  # no shard is to blame, so the flags are
+            raise UserError(f"--beam_options={flags}: {runner} failed ({reason}); change or leave out flags") from error
+        raise UserError(f"the pipeline failed on {runner}: {reason}") from error
     if state not in (None, "DONE"):  # some runners do not say
         raise UserError(f"the pipeline ended as {state} on {runner}; the runner's own log says why")
 
@@ -147,7 +169,7 @@ def _write_job(
     except (TypeError, pickle.PicklingError) as error:
         raise UserError(
             "--beam: this data set is read from open archives, which cannot be handed to workers; extract them and "
-            "name the folders, or convert without --beam"
+            "name the folders, or leave --beam out"
         ) from error
     _write(_job_path(folder), job)
     for number, task in enumerate(tasks):
@@ -160,9 +182,9 @@ def _write_part(number: int, folder: str) -> None:
         raise UserError(
             f"there is no {folder} on worker {socket.gethostname()}; --dataset_dir must be one folder for all workers"
         )
-    load, options = _job(folder)
-    task = _read(_task_path(folder, number))
     try:
+        load, options = _job(folder)
+        task = _read(_task_path(folder, number))
         path = os.path.join(folder, f"{number:05d}-{uuid.uuid4().hex}.part")
         result = writer.write_shard(task._replace(path=path), load, options)
         if task.items and [reason for _, reason in result.left_out] == [_GONE] * len(task.items):
@@ -170,10 +192,14 @@ def _write_part(number: int, folder: str) -> None:
                 f"{result.left_out[0][0]} and the other images of its shard are not there on worker "
                 f"{socket.gethostname()}; the folder of the images must have the same path on all workers"
             )
+        _write(_result_path(folder, number), pickle.dumps(result))
     except UserError as error:
         _write(_failure(folder), pickle.dumps(error))
         raise
-    _write(_result_path(folder, number), pickle.dumps(result))
+    except Exception:
+        with contextlib.suppress(OSError):
+            _write(_defect(folder), b"")  # keeps its traceback: no flag is to blame
+        raise
 
 
 @functools.lru_cache(maxsize=1)
@@ -209,6 +235,10 @@ def _result_path(folder: str, number: int) -> str:
 
 def _failure(folder: str) -> str:
     return os.path.join(folder, "failure")
+
+
+def _defect(folder: str) -> str:
+    return os.path.join(folder, "defect")
 
 
 def _write(path: str, data: bytes) -> None:

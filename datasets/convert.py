@@ -195,6 +195,8 @@ class ConvertConfig(Limits):
             )
         if self.beam_options and not self.beam:
             raise FlagError("--beam_options are for a conversion by Apache Beam; add --beam")
+        if self.beam and self.dataset_name.startswith(f"{_TFDS}:"):
+            raise FlagError("--beam does not go with tfds:NAME, which is read from open files; leave --beam out")
         if self.beam and self.num_threads:
             raise FlagError(
                 "--num_threads does not go with --beam, where the runner decides; DirectRunner takes "

@@ -91,11 +91,15 @@ def builder_folder(builder: str, data_dir: str) -> str:
             f"--data_dir={data_dir}: no such folder; it is where TensorFlow Datasets prepares its data sets"
         )
     if not os.path.isdir(folder := os.path.join(data_dir, match["name"])):
-        hint = suggest.unknown("prepared data set", match["name"], _folders(data_dir))
+        names = [name for name in _folders(data_dir) if _is_prepared(os.path.join(data_dir, name))]
+        hint = suggest.unknown("prepared data set", match["name"], names)
         raise UserError(f"{data_dir}: {hint} Prepare it with TensorFlow Datasets first; nothing is downloaded here")
-    configs = {config: os.path.join(folder, config) for config in _folders(folder) if not _VERSION.fullmatch(config)}
-    prepared = {config: versions for config, path in configs.items() if (versions := _versions(path))}
+    prepared = _configs(folder)
     if match["config"]:
+        if not prepared:
+            wanted = match["name"] + (f":{match['version']}" if match["version"] else "")
+            found = f"it has no configs; name it as tfds:{wanted}" if _versions(folder) else "it is not prepared"
+            raise UserError(f"{folder}: unknown config {match['config']!r}; {found}")
         if match["config"] not in prepared:
             raise UserError(f"{folder}: {suggest.unknown('config', match['config'], prepared)}")
         versions = prepared[match["config"]]
@@ -112,6 +116,16 @@ def builder_folder(builder: str, data_dir: str) -> str:
 
 def _folders(path: str) -> list[str]:
     return sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _is_prepared(folder: str) -> bool:
+    return bool(_versions(folder) or _configs(folder))
+
+
+def _configs(path: str) -> dict[str, dict[str, str]]:
+    """Config -> its complete versions."""
+    configs = {config: _versions(os.path.join(path, config)) for config in _folders(path)}
+    return {config: versions for config, versions in configs.items() if versions}
 
 
 def _versions(path: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from common.errors import UserError, tensorflow_reason
 from nets import initializers, layers, nets_factory, registry
 from nets import stages as stages_lib
 
@@ -34,6 +35,10 @@ class VariableSpec:
     regularizer: Callable[[tf.Tensor], tf.Tensor | None] | None
     synchronization: tf.VariableSynchronization
     aggregation: tf.VariableAggregation
+
+
+class ImageSizeError(UserError, ValueError):
+    """Images of a size that the network does not take: the user's matter in a script, a wrong argument elsewhere."""
 
 
 class Network(tf.Module):
@@ -85,7 +90,7 @@ class Network(tf.Module):
         self._compiled: dict[tuple, Any] = {}
         self.variables_by_name: dict[str, tf.Variable] = {}
         self._moving_batch_norms: dict[str, bool] = {}
-        self.specs = self._discover_variables()
+        self.specs = self._discover_variables_at_size()
         self._frozen_batch_norms = self._find_frozen_batch_norms()
 
     # -- variables ---------------------------------------------------------------------------------------------------
@@ -332,6 +337,27 @@ class Network(tf.Module):
     def evaluation_names(self) -> frozenset[str]:
         """Names of the variables that evaluation uses: all but those of heads built for training alone."""
         return frozenset(spec.name for spec in self._discover_variables(training=False))
+
+    def _discover_variables_at_size(self) -> tuple[VariableSpec, ...]:
+        """The variables. Where the image size is to blame for that there are none, the error says so."""
+        try:
+            return self._discover_variables()
+        except ValueError as error:
+            own = self.record.image_size
+            if self.image_size == own or not self._works_at_its_own_size():
+                raise
+            raise ImageSizeError(
+                f"network {self.record.name!r} does not take images of {self.image_size}x{self.image_size}: "
+                f"{tensorflow_reason(error)}. Its own size is {own}x{own}; leave out --train_image_size, "
+                "--eval_image_size or --image_size, or give another one"
+            ) from error
+
+    def _works_at_its_own_size(self) -> bool:
+        try:
+            Network(self.record.name, self.num_classes, channels=self.channels, **self._kwargs)
+        except ValueError:
+            return False
+        return True
 
     def _discover_variables(self, training: bool = True) -> tuple[VariableSpec, ...]:
         specs: dict[str, VariableSpec] = {}

@@ -50,7 +50,10 @@ def parse(text: str) -> Augmentation:
     """
     words = _Reader(text).read()
     if [word.name for word in words] == [NONE]:
+        if words[0].has_brackets:
+            _fail(words[0].position, f"{NONE!r} takes no arguments")
         return Augmentation(())
+    _check_one_preset([word for word in words if word.name in PRESETS])
     steps: list[tuple[Step, bool]] = []  # and whether a preset brought it
     for word in words:
         if word.name in PRESETS:
@@ -177,6 +180,12 @@ def _number(argument: Argument, of: str, text: str, position: int) -> float:
         allowed = f"{kind}{argument.minimum:g} to {argument.maximum:g}"
         _fail(position, f"{argument.name} of {of} must be {allowed} ({argument.meaning}), found {text}")
     return int(value) if argument.whole else value
+
+
+def _check_one_preset(presets: list[_Word]) -> None:
+    if len(presets) > 1:
+        first, second = (f"{word.name} ({PRESETS[word.name]})" for word in presets[:2])
+        _fail(presets[1].position, f"{second} is a second preset after {first}; name one, and operations beside it")
 
 
 def _check_no_arguments(word: _Word) -> None:

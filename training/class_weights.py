@@ -10,6 +10,7 @@ from common import suggest
 from common.errors import FlagError, UserError
 
 BALANCED = "balanced"
+_ALL_ZERO = "all weights are 0, so that nothing would be learned; give at least one class a weight above 0"
 
 
 def parse(text: str, names: Sequence[str], drawn: np.ndarray | None) -> np.ndarray:
@@ -33,12 +34,15 @@ def parse(text: str, names: Sequence[str], drawn: np.ndarray | None) -> np.ndarr
     try:
         weights = np.array([_weight(part) for part in text.split(",")], np.float32)
     except ValueError as error:
+        no_file = "" if "," in text and os.sep not in text else ", and there is no such file"
         raise FlagError(
-            f"--class_weights={text}: {error}; give {BALANCED!r}, weights between commas, or a file with lines "
-            "CLASS: WEIGHT"
+            f"--class_weights={text}: {error}{no_file}; give {BALANCED!r}, weights between commas, or a file with "
+            "lines CLASS: WEIGHT"
         ) from None
     if len(weights) != len(names):
         raise FlagError(f"--class_weights names {len(weights)} weights, there are {len(names)} classes")
+    if not weights.any():
+        raise FlagError(f"--class_weights={text}: {_ALL_ZERO}")
     return weights
 
 
@@ -71,6 +75,8 @@ def _read(path: str, names: Sequence[str]) -> np.ndarray:
             weights[_index(name, names)] = _weight(weight)
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}; expected CLASS: WEIGHT, such as daisy: 2.5") from None
+    if not weights.any():
+        raise UserError(f"--class_weights={path}: {_ALL_ZERO}")
     return weights
 
 

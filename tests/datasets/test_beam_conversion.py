@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -121,8 +122,9 @@ def test_a_worker_that_fails_leaves_nothing(photos, tmp_path, monkeypatch, step,
         monkeypatch.setattr(writer, "write_shard", failing_write)
     out, options = tmp_path / "out", {"image_dir": str(photos), "num_shards": 3}
     kind, words = (UserError, "dog/3.jpg: cannot be read: Input") if step == "read" else (type(error), str(error))
+    flags = "--direct_running_mode=in_memory"  # which are not to blame
     with pytest.raises(kind, match=words):
-        convert("image_folder", str(out), **options, on_error="fail", beam=True)
+        convert("image_folder", str(out), **options, on_error="fail", beam=True, beam_options=flags)
     assert not out.exists()
     monkeypatch.undo()
     convert("image_folder", str(out), **options, on_error="fail", beam=True)
@@ -173,10 +175,39 @@ def test_open_archives_are_refused(tmp_path, make_imagenet):
         ("--direct_num_workers=x", "argument --direct_num_workers: invalid int value: 'x'"),
         ("--runner='DirectRunner", "No closing quotation"),
         ("--direct_num_worker=2 --on_fire", "DirectRunner has no --direct_num_worker, --on_fire"),
+        ("--direct_num_workers=-3", "--direct_num_workers must be 0 (one for each core) or more"),
+        ("runner", "--beam_options=runner: 'runner' is no flag; expected --NAME=VALUE, with two dashes"),
+        ("--streaming direct_num_workers=2", "'direct_num_workers=2' is no flag"),
+        ("-f x", "'-f' is no flag"),
+        ("--runner=FlinkRunner --flink_master=a:1 on_fire", "'on_fire' is no flag"),
+        ("--runner=FlinkRunner --their_own 7 on_fire", "'on_fire' is no flag"),
+        ("--help", "--beam_options=--help: expected flags of a pipeline; DirectRunner's are in Beam's documentation"),
     ],
 )
 def test_flags_that_beam_does_not_take(tmp_path, photos, flags, message):
-    with pytest.raises(FlagError, match=message.replace(".", "[.]")):
+    with pytest.raises(FlagError, match=re.escape(message)):
+        convert("image_folder", str(tmp_path / "out"), image_dir=str(photos), beam=True, beam_options=flags)
+    assert not (tmp_path / "out").exists()
+
+
+@needs_beam
+@pytest.mark.parametrize(
+    ("flags", "kind", "message"),
+    [
+        ("", IndexError, "^list index$"),  # no flag can be to blame
+        (
+            "--direct_running_mode=in_memory",
+            UserError,
+            r"^--beam_options=--direct_running_mode=in_memory: DirectRunner failed \(list index\); change or leave out",
+        ),
+    ],
+)
+def test_a_runner_that_fails_by_itself(tmp_path, photos, monkeypatch, flags, kind, message):
+    def fail(*_):
+        raise IndexError("list\nindex" if flags else "list index")
+
+    monkeypatch.setattr("apache_beam.runners.direct.direct_runner.SwitchingDirectRunner.run_pipeline", fail)
+    with pytest.raises(kind, match=message):
         convert("image_folder", str(tmp_path / "out"), image_dir=str(photos), beam=True, beam_options=flags)
     assert not (tmp_path / "out").exists()
 
@@ -193,7 +224,7 @@ def test_flags_reach_the_runner(tmp_path, photos, monkeypatch):
     seen, module = [], "recorder_of_flags"
     monkeypatch.setitem(sys.modules, module, type(sys)(module))
     sys.modules[module].Recorder = Recorder
-    flags = f"--runner={module}.Recorder --direct_num_workers=3 --flink_master='a b:1' --their_own=7"
+    flags = f"--runner={module}.Recorder --direct_num_workers=3 --flink_master='a b:1' --their_own 7"
     with pytest.raises(UserError, match=f"the pipeline failed on {module}.Recorder: no cluster here"):
         convert("image_folder", str(tmp_path / "out"), image_dir=str(photos), beam=True, beam_options=flags)
     assert (seen[0]["direct_num_workers"], seen[0]["flink_master"], seen[0]["their_own"]) == (3, "a b:1", "7")
@@ -240,11 +271,12 @@ def test_the_account_of_a_shard_travels(photos, tmp_path):
     [
         ({"beam_options": "--runner=DirectRunner"}, "--beam_options are for a conversion by Apache Beam; add --beam"),
         ({"beam": True, "num_threads": 2}, "--num_threads does not go with --beam"),
+        ({"beam": True, "dataset_name": "tfds:pets"}, "--beam does not go with tfds:NAME, .* leave --beam out"),
     ],
 )
 def test_options_that_do_not_go_together(options, message):
     with pytest.raises(FlagError, match=message):
-        ConvertConfig("image_folder", "out", **options)
+        ConvertConfig(**{"dataset_name": "image_folder", "dataset_dir": "out", **options})
 
 
 def test_remote_folders_are_not_written():

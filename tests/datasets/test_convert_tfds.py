@@ -235,13 +235,18 @@ def test_folder_of_a_prepared_data_set(tmp_path, name, folder):
     ("name", "message"),
     [
         ("tfds:pet", "unknown prepared data set 'pet'; did you mean 'pets'.*Prepare it with TensorFlow Datasets first"),
-        ("tfds:pets/big", "unknown config 'big'. Known: none"),
+        ("tfds:pest", r"did you mean 'pets'\? Known: pets\. "),  # and not what else lies there
+        ("tfds:pets/big", "pets: unknown config 'big'; it has no configs; name it as tfds:pets$"),
+        ("tfds:pets/big:1.0.0", "it has no configs; name it as tfds:pets:1.0.0$"),
+        ("tfds:started/big", "unknown config 'big'; it is not prepared"),
         ("tfds:pets:2.0.0", "unknown version '2.0.0'.* Known: 1.0.0"),
         ("tfds:a/b/c", "expected tfds:NAME, tfds:NAME/CONFIG"),
     ],
 )
 def test_what_is_not_prepared_is_told(prepare, tmp_path, name, message):
     data_dir = prepare({"train": [0, 1]})
+    for other in ("downloads/extracted", "started/1.0.0"):
+        os.makedirs(os.path.join(data_dir, other))
     with pytest.raises(UserError, match=message):
         convert_pets(data_dir, tmp_path / "out", name)
     assert not (tmp_path / "out").exists()

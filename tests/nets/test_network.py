@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.errors import UserError
 from nets.network import Network, class_count
 
 SIZE = 32
@@ -234,6 +235,28 @@ def test_another_size_that_needs_other_variables_is_told(name, size):
     network = make_network(name, channels=3)
     with pytest.raises(ValueError, match=rf"'{name}' was built for 32x32 images with 3 channels and has no"):
         network(images_of(2, size))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "own", "reason"),
+    [
+        ("mobilenet_v1_025", 300, 224, "the classifier's output is a map of 2x2, not one answer per image"),
+        ("vgg_16", 64, 224, "Negative dimension size"),
+        ("inception_v3", 40, 299, "is too small for"),
+    ],
+)
+def test_a_size_that_the_network_does_not_take_is_the_users_matter(name, size, own, reason):
+    with pytest.raises(
+        ValueError, match=rf"^network '{name}' does not take images of {size}x{size}: .*{reason}"
+    ) as error:
+        Network(name, 5, image_size=size)
+    assert isinstance(error.value, UserError), "a script tells it in one line"
+    assert f"Its own size is {own}x{own}; leave out --train_image_size" in str(error.value)
+
+
+def test_what_is_wrong_at_any_size_is_no_matter_of_size():
+    with pytest.raises(ValueError, match=r"^depth_multiplier must be greater than zero"):
+        Network("inception_v3", 5, image_size=200, depth_multiplier=-1.0)
 
 
 def test_regularization_loss_sums_what_is_asked():

@@ -80,6 +80,10 @@ def test_what_is_written_for_a_text_means_the_same():
         ("recipe,light", "character 1: 'recipe' and 'scale' both cut the image to size"),
         ("medium(3)", "character 1: the preset 'medium' takes no arguments; it stands for scale(0.25,1),flip"),
         ("none,flip", "character 1: 'none' stands alone"),
+        ("none(5)", "character 1: 'none' takes no arguments"),
+        ("none()", "character 1: 'none' takes no arguments"),
+        ("light, medium", "character 8: medium (scale(0.25,1),flip,colour(0.3,0.05)) is a second preset after light ("),
+        ("light,blur,light", "character 12: light (scale(0.5,1),flip) is a second preset after light"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(text, message):

@@ -35,7 +35,9 @@ def test_a_file_names_classes_by_name_or_number(tmp_path):
         ("1,x,2", "'x' is no weight of 0 or more; give 'balanced', weights between commas, or a file"),
         ("1,-1,2", "'-1' is no weight"),
         ("1,nan,2", "'nan' is no weight"),
-        ("blanced", "'blanced' is no weight"),
+        ("blanced", "'blanced' is no weight of 0 or more, and there is no such file; give 'balanced'"),
+        ("a,b/none.txt", "'a' is no weight of 0 or more, and there is no such file"),
+        ("0,0.0,0", "--class_weights=0,0.0,0: all weights are 0, so that nothing would be learned"),
     ],
 )
 def test_wrong_weights_are_told(text, message):
@@ -50,6 +52,7 @@ def test_wrong_weights_are_told(text, message):
         ("7: 2", r"line 1: unknown class '7'"),
         ("cat: heavy", r"line 1: 'heavy' is no weight of 0 or more; expected CLASS: WEIGHT, such as daisy: 2.5"),
         ("cat 2", r"line 1: "),
+        ("0: 0\n1: 0\n2: 0", r"weights: all weights are 0, so that nothing would be learned"),
     ],
 )
 def test_wrong_lines_are_told(tmp_path, content, message):
