@@ -214,11 +214,19 @@ def kept_records_of(share: Share, dataset: Dataset, *, tolerant: bool = False) -
     read = records_of(share, tolerant=tolerant)
     if _bytes(share, dataset) > SHUFFLE_BYTES or len(share.pieces) > _FILES_KEPT:
         return read
+    spec = (tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.string))
+
+    @tf.function(autograph=False)  # traced once: a TFRecordDataset made eagerly takes ten milliseconds
+    def piece(place: tf.Tensor) -> tf.Tensor:
+        return tf.data.experimental.to_variant(read(place))
+
+    def kept(place: int) -> tf.Tensor:
+        records = tf.data.experimental.from_variant(piece(tf.constant(place, tf.int64)), spec)
+        return tf.data.experimental.to_variant(records.cache())
+
     with tf.device("CPU:0"):
-        kept = [read(tf.constant(place, tf.int64)).cache() for place in range(len(share.pieces))]
         # A data set in memory is a tensor, by which the functions of all epochs refer to the same one.
-        variants = tf.stack([tf.data.experimental.to_variant(records) for records in kept])
-    spec = kept[0].element_spec
+        variants = tf.stack([kept(place) for place in range(len(share.pieces))])
 
     @traced_as_is
     def recall(place: tf.Tensor) -> tf.data.Dataset:
