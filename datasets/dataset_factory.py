@@ -11,9 +11,9 @@ from absl import logging
 
 from common import suggest
 from common.errors import UserError
-from datasets import dataset_utils, filesystem, folders, folds, imagenet_names, records, shards
+from datasets import dataset_utils, filesystem, folders, folds, imagenet_names, index, records, shards
 
-_BESIDE_RECORDS = (f"/{dataset_utils.LABELS_FILENAME}", "_files.txt", ".json")
+_BESIDE_RECORDS = (f"/{dataset_utils.LABELS_FILENAME}", index.LIST_SUFFIX, ".json")
 FOLDER = "image_folder"  # as a data set's name: whatever the folder says
 
 _IMAGE = "A color image of varying height and width."

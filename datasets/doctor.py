@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from common.config import option
 from common.errors import FlagError, UserError
+from datasets import filesystem
 from datasets.findings import Limits
 
 REPORT = "doctor_report.json"
@@ -55,7 +56,7 @@ def inspect(config: InspectConfig) -> tuple[bool, Iterator[str]]:
     """
     from datasets import findings, inspection
 
-    if "://" in config.dataset_dir:
+    if filesystem.is_remote(config.dataset_dir):
         raise UserError(
             f"{config.dataset_dir}: folders of this machine or mounted ones are looked through; copy it first"
         )

@@ -80,7 +80,7 @@ def why_no_image(status: os.stat_result) -> str:
         return "a folder, not a file"
     if not stat.S_ISREG(status.st_mode):
         return "a named pipe, a socket or a device, not a file"
-    return f"{status.st_size / 1e6:.0f} MB: too large for an image" if status.st_size > MAX_BYTES else ""
+    return _too_large(status.st_size)
 
 
 def identity_of(folder: str) -> tuple[int, int]:
@@ -99,9 +99,13 @@ def folders_above(folder: str) -> frozenset[tuple[int, int]]:
     return frozenset(above)
 
 
+def _too_large(size: int) -> str:
+    return f"{size / 1e6:.0f} MB: too large for an image" if size > MAX_BYTES else ""
+
+
 def _check_size(size: int) -> None:
-    if size > MAX_BYTES:
-        raise BadImage(f"{size / 1e6:.0f} MB: too large for an image")
+    if reason := _too_large(size):
+        raise BadImage(reason)
 
 
 class _Folder(Tree):

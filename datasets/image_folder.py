@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from common import suggest
 from common.errors import FlagError, UserError
-from datasets import file_trees, images, splits
+from datasets import file_trees, filesystem, images, splits
 from datasets.conversion_report import shown
 from datasets.image_headers import BadImage, sniff
 from datasets.sources import Contents, Item, Source
@@ -76,7 +76,7 @@ def list_folder(folder: str, flag: str, nested: bool = False) -> Contents:
     Raises:
         UserError: no such folder, not at least two class folders with images in them, or folders beside the splits.
     """
-    if "://" in folder:
+    if filesystem.is_remote(folder):
         raise UserError(f"{flag}={folder}: photos are read from folders of this machine or mounted ones; copy it first")
     if not os.path.isdir(folder):
         raise UserError(f"no folder {folder}: {flag} names a folder that has a folder of photos for each class")

@@ -14,6 +14,8 @@ from common.errors import UserError
 from datasets import filesystem, folders
 from datasets.findings import Place, shown
 
+LIST_SUFFIX = "_files.txt"  # after the split's name
+
 
 def keys(dataset_dir: str, split: str, positions: Collection[int]) -> dict[int, str]:
     """Returns the keys of some examples of a split, by their places in it; none where there is no index."""
@@ -83,7 +85,7 @@ def _place(files: Sequence[str], begins: Sequence[int], split: str, place: int, 
 def _keys(dataset_dir: str, split: str) -> Iterator[tuple[int, str]]:
     try:
         with open(
-            os.path.join(dataset_dir, f"{split}_files.txt"), encoding="utf-8", errors="surrogateescape", newline="\n"
+            os.path.join(dataset_dir, f"{split}{LIST_SUFFIX}"), encoding="utf-8", errors="surrogateescape", newline="\n"
         ) as file:
             for place, line in enumerate(file):
                 yield place, line.rstrip("\n")

@@ -68,7 +68,8 @@ def assigned(contents: Contents, options: WriteOptions) -> Contents:
     """Returns the contents with the splits and groups that the user said.
 
     Raises:
-        UserError: with `--on_error=fail`, there are files that cannot be used.
+        UserError: with `--on_error=fail`, there are files that cannot be used; a split is asked for that cannot be
+            drawn, or is named as no split may be.
     """
     if options.on_error == "fail" and contents.left_out:
         raise failed(*contents.left_out[0])
@@ -76,17 +77,13 @@ def assigned(contents: Contents, options: WriteOptions) -> Contents:
         raise UserError(f"class names {alike[0]} differ only in case or in accents; rename or merge them")
     if options.split_file:
         contents = assignments.listed_splits(contents, options.split_file)
+    _check_names({item.split for item in contents.items if item.split}, options)
+    _check_draws(contents.items, options)
     return assignments.groups_by_pattern(contents, options.group_pattern) if options.group_pattern else contents
 
 
 def planned(contents: Contents, options: WriteOptions) -> dict[str, list[Item]]:
-    """Returns the examples of each split, in the order in which they are written.
-
-    Raises:
-        UserError: a split is asked for that cannot be drawn, or is named as no split may be.
-    """
-    _check_names({item.split for item in contents.items if item.split}, options)
-    _check_draws(contents.items, options)
+    """Returns the examples of each split, in the order in which they are written."""
     plan = splits.plan(
         contents.items,
         options.seed,

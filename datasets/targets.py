@@ -22,7 +22,7 @@ from absl import logging
 
 from common.errors import UserError
 from common.files import write_json
-from datasets import dataset_utils, doctor, folders, shards
+from datasets import dataset_utils, doctor, folders, index, shards
 from datasets.planning import WriteOptions
 from datasets.sources import Source
 
@@ -148,7 +148,7 @@ def old_files(dataset_dir: str, source: Source) -> set[str]:
     if description is None:
         return {file for file in folders.listed(dataset_dir) if source.owns(file)}
     names = {os.path.basename(file["name"]) for entry in description["splits"].values() for file in entry["files"]}
-    return names | {f"{split}_files.txt" for split in description["splits"]} | {doctor.REPORT}
+    return names | {f"{split}{index.LIST_SUFFIX}" for split in description["splits"]} | {doctor.REPORT}
 
 
 def _existing(dataset_dir: str, name: str, made_from: Mapping[str, Any]) -> dict[str, Any] | None:

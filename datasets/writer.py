@@ -35,6 +35,7 @@ from datasets import (
     findings,
     folders,
     images,
+    index,
     pixels,
     planning,
     records,
@@ -325,7 +326,7 @@ def _write_side_files(
     if contents.has_files:
         for split in dataset["splits"]:
             keys = [item.key for result in written if result.split == split for item in result.written]
-            path = os.path.join(staging, f"{split}_files.txt")
+            path = os.path.join(staging, f"{split}{index.LIST_SUFFIX}")
             with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
                 file.writelines(key.replace("\n", "\\n") + "\n" for key in keys)
     for name, data in contents.examples.items():
